@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from xxhash import xxh3_128
 
 from newbi_migrate.backup import layout
 from newbi_migrate.backup.dumped import DumpedCollection
+from newbi_migrate.backup.encrypt import Undecryptable
 from newbi_migrate.backup.manifest import CollectionEntry, Manifest
 from newbi_migrate.backup.metadata import MetadataError, parse_metadata
 from newbi_migrate.backup.mongodump import Contents, find_database, read_database
@@ -37,7 +39,7 @@ class Dump:
         source: Name of the database, where a folder of mongodump holds several.
 
     Raises:
-        UsageError: It is no dump, or holds several databases.
+        UsageError: It is no dump, or holds several databases, or none of the keys opens it.
         DamagedBackupError: It is an unfinished one, or its manifest is damaged.
     """
 
@@ -61,6 +63,8 @@ class Dump:
                 )
             self.manifest, self.database = manifest, manifest.database
             self.folder = BackupFolder(self.path, identities)
+            if self.readable and manifest.encrypted:
+                _refuse_other_keys(self.folder, manifest)
             return
         _refuse_ours_without_manifest(path)
         data, self.database, self._notes = find_database(path, source)
@@ -201,6 +205,26 @@ def _refuse_no_folder(path: Path) -> None:
     )
 
 
+def _refuse_other_keys(folder: BackupFolder, manifest: Manifest) -> None:
+    """Fail where no key fits, which cannot be told from damage unless a file is surely whole."""
+    for entry in manifest.collections:
+        name = entry.metadata
+        with suppress(DamagedDataError):
+            if folder.seal(name, manifest.files[name]) == manifest.files[name]:
+                break
+    else:
+        return
+    try:
+        folder.text(name)
+    except DamagedDataError as error:
+        if not isinstance(error.__cause__, Undecryptable):
+            return
+        raise UsageError(
+            f"The backup {str(folder.path)!r} was encrypted for other keys than those given.",
+            next_step="Give the secret key of a key it was encrypted for: --identity.",
+        ) from error
+
+
 def _refuse_partial(path: Path) -> None:
     if path.absolute().name.endswith(layout.PARTIAL):
         raise _never_finished(path)
@@ -219,15 +243,16 @@ def _refuse_ours_without_manifest(path: Path) -> None:
     if not folder.has(layout.REPORT):
         return
     try:
-        ours = f"Written by {layout.TOOL} " in folder.text(layout.REPORT)
+        report = folder.text(layout.REPORT)
     except DamagedDataError:
         # Of another program, perhaps, whose reports nobody reads.
         return
-    if ours:
+    if f"Written by {layout.TOOL} " in report:
+        first = "decrypt each file with age, and " if "Encrypted  yes" in report else ""
         raise DamagedBackupError(
             f"The backup {str(path)!r} has lost its file {layout.MANIFEST}.",
-            next_step=f"{_OTHER_COPY} What is there can be restored as a dump of mongodump: name "
-            "the folder of the database in it.",
+            next_step=f"{_OTHER_COPY} What is there can be restored as a dump of mongodump: {first}"
+            "name the folder of the database in it.",
         )
 
 

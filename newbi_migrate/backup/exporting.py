@@ -73,7 +73,9 @@ async def export_backup(
             next_step="Give --identity FILE, which opens it, and --recipient KEY for the exports.",
         )
     exporter = _Exporter(dump, dump.manifest, recipients, progress or NullProgress())
-    left = f"The backup is whole without; newbi-migrate backup --exports-only {str(path)!r} goes on"
+    opened = " --identity FILE --recipient KEY" if recipients else ""
+    again = f"newbi-migrate backup --exports-only {str(path)!r}{opened}"
+    left = f"The backup is whole without; {again} goes on"
     with explained_by_system(path / layout.EXPORTS, full=f"Make room. {left}.", refused=f"{left}."):
         entries = await exporter.export(critical_collections(registry))
     return Exports(dump.path, dump.database, entries)

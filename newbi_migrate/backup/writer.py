@@ -194,9 +194,7 @@ class _Backup:
             # and is never stored.
             identity, public = new_identity()
             self.identities = (identity,)
-            self._recipients_and_self: tuple[Any, ...] = (*recipients, public)
-        else:
-            self._recipients_and_self = ()
+            self._recipients += (public,)
         self._files: dict[str, FileSeal] = {}
         self._finished: list[OutputFile] = []
         self._alike: frozenset[str] = frozenset()
@@ -302,7 +300,9 @@ class _Backup:
         metadata = stem + layout.METADATA + layout.GZIP + self._suffix
         text = metadata_text(source, indexes)
         _require_readable(source, indexes, text)
-        await asyncio.to_thread(self._write, metadata, text, gzip=True)
+        self._files[metadata] = await asyncio.to_thread(
+            self._write, metadata, text, gzip=True, recipients=self._recipients
+        )
         digest, other, data = Digest(), Digest(self._without), ""
         consistency = Consistency.UNKNOWN
         if source.kind != "view":
@@ -333,7 +333,7 @@ class _Backup:
     ) -> Consistency:
         batches, consistency = self._batches(source)
         path = self._folder / name
-        with OutputFile(path, gzip=True, recipients=self._recipients_and_self) as output:
+        with OutputFile(path, gzip=True, recipients=self._recipients) as output:
 
             def take(batch: bytes) -> None:
                 count = digest.count
@@ -378,29 +378,26 @@ class _Backup:
         batches = snapshot_batches(self._database, source.data, self._snapshot, comment=_COMMENT)
         return batches, Consistency.SNAPSHOT
 
-    def _write(self, name: str, text: str, *, gzip: bool) -> None:
-        with OutputFile(self._folder / name, gzip=gzip, recipients=self._recipients) as output:
+    def _write(
+        self, name: str, text: str, *, gzip: bool = False, recipients: Sequence[Any] = ()
+    ) -> FileSeal:
+        with OutputFile(self._folder / name, gzip=gzip, recipients=recipients) as output:
             output.write(text.encode("utf-8", "surrogatepass"))
-            self._files[name] = output.finish()
+            seal = output.finish()
         self._finished.append(output)
+        return seal
 
     def _complete(self, manifest: Manifest) -> None:
         """Report and manifest, the files' names, and all of it on disk."""
-        self._write(layout.REPORT, report_text(manifest), gzip=False)
+        self._files[layout.REPORT] = self._write(layout.REPORT, report_text(manifest))
         manifest = replace(manifest, files=dict(sorted(self._files.items())))
-        self._write_clear(layout.MANIFEST, json_util.dumps(manifest.to_json(), indent=2) + "\n")
+        self._write(layout.MANIFEST, json_util.dumps(manifest.to_json(), indent=2) + "\n")
         folders = {self._folder}
         for output in self._finished:
             output.give_name()
             folders.add(output.path.parent)
         for folder in folders:
             sync_folder(folder)
-
-    def _write_clear(self, name: str, text: str) -> None:
-        with OutputFile(self._folder / name, gzip=False) as output:
-            output.write(text.encode())
-            output.finish()
-        self._finished.append(output)
 
 
 def _require_readable(source: CollectionInfo, indexes: Sequence[dict[str, Any]], text: str) -> None:

@@ -500,7 +500,10 @@ async def test_an_encrypted_backup_comes_back_with_its_key(
     names = {str(f.relative_to(result.path)) for f in result.path.rglob("*") if f.is_file()}
     clear = {name for name in names if not name.endswith(".age")}
     assert {"manifest.json", "backup_report.txt"} == clear
-    assert b"age-encryption.org/v1" in next(result.path.rglob("invoices.bson*")).read_bytes()
+    sealed = {
+        name for name in names if b"age-encryption.org/v1" in (result.path / name).read_bytes()
+    }
+    assert names - clear == sealed
 
     identities = read_identities([path])
     assert (await verify_backup(result.path, identities=identities)).intact
@@ -523,7 +526,7 @@ def test_a_key_file_may_begin_with_a_byte_order_mark(key):
 async def test_without_its_key_the_files_of_an_encrypted_backup_are_checked(
     still, still_database, tmp_path, key
 ):
-    """A changed bit is found all the same; restoring is refused, and so is another's key."""
+    """A changed bit is found all the same; restoring is refused."""
     result = await backup_database(
         still_database, tmp_path / "b", recipients=read_recipients([key[1]])
     )
@@ -532,16 +535,46 @@ async def test_without_its_key_the_files_of_an_encrypted_backup_are_checked(
     assert "no key" in verification.notes[0]
 
     target = still_database.client[f"{still_database.name}_b"]
-    stranger, _ = new_identity()
     with pytest.raises(UsageError, match="encrypted"):
         await restore_backup(result.path, target)
-    assert not (await verify_backup(result.path, identities=[stranger])).intact
 
     file = next(result.path.rglob("invoices.bson*"))
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
     assert not (await verify_backup(result.path)).intact
+
+
+async def test_an_encrypted_backup_without_its_manifest_is_told_by_its_report(
+    still, still_database, tmp_path, key
+):
+    """It is in clear, for people too, and says that age comes first."""
+    result = await backup_database(
+        still_database, tmp_path / "b", recipients=read_recipients([key[1]])
+    )
+    (result.path / "manifest.json").unlink()
+    with pytest.raises(DamagedBackupError, match="has lost its file") as lost:
+        await verify_backup(result.path)
+
+    assert "decrypt each file with age" in lost.value.next_step
+
+
+async def test_a_key_of_another_backup_is_not_taken_for_damage(
+    still, still_database, tmp_path, key
+):
+    """One file that is surely whole tells them apart; a damaged one beside it changes nothing."""
+    result = await backup_database(
+        still_database, tmp_path / "b", recipients=read_recipients([key[1]])
+    )
+    stranger, _ = new_identity()
+    first = result.path / result.manifest.collections[0].metadata
+    whole = first.read_bytes()
+    for data in (whole, whole[:-1] + bytes([whole[-1] ^ 1])):
+        first.write_bytes(data)
+        with pytest.raises(UsageError, match="encrypted for other keys"):
+            await verify_backup(result.path, identities=[stranger])
+
+    assert not (await verify_backup(result.path, identities=read_identities([key[0]]))).intact
 
 
 @pytest.mark.parametrize("other", ["", "\udcff"])
