@@ -190,9 +190,9 @@ def _refused(step: str, reply: Reply) -> Check:
         return _failed(
             step,
             "The application refused the e-mail or the password (status 401).",
-            "If both are right: install password.verify, and look whether the migration was made "
-            f"for this version of Better Auth ({_HOW_TO}); newbi-migrate plan --verbose shows "
-            "who was quarantined.",
+            f"If both are right: where nobody can sign in, deploy password.verify ({_HOW_TO}); "
+            "where one user cannot, newbi-migrate plan --verbose shows who was quarantined or has "
+            "no password.",
         )
     if reply.code == "EMAIL_NOT_VERIFIED":
         return _failed(
@@ -295,6 +295,14 @@ def _organization(visit: _Visit) -> Check:
     lacking = [name for name in COMPANY_GUARD_FIELDS if not reply.body.get(name)]
     if not isinstance(role, str):
         return _unexpected("organization", member)
+    if "owner" not in role.split(","):
+        return Check(
+            "organization",
+            Level.WARNING,
+            f"The user's role is {role}: they do not own the organization {visit.active}.",
+            "A migration makes every user the owner of their own organization. Nothing is wrong "
+            "where somebody has invited them into this one.",
+        )
     if lacking:
         return Check(
             "organization",

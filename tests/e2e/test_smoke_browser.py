@@ -44,7 +44,7 @@ class Application(JsonAnswers):
         else:
             answers = {
                 "/organization/list": [ORGANIZATION],
-                "/organization/get-active-member": {"role": "owner"},
+                "/organization/get-active-member": {"role": settings.role},
             }
             self.answer(200, answers.get(path, settings.organization))
 
@@ -56,7 +56,7 @@ def app():
 
     with serving(Application) as server:
         server.cookie, server.slash, server.dies_at, server.headers = "s=1; Path=/", 0, "", {}
-        server.organization = dict.fromkeys(COMPANY_GUARD_FIELDS, "x")
+        server.organization, server.role = dict.fromkeys(COMPANY_GUARD_FIELDS, "x"), "owner"
         server.handle_error = lambda *_: None
         yield server
 
@@ -155,3 +155,15 @@ def test_the_step_at_which_an_application_stops_answering_is_named(newbi, app, p
     assert ExitCode.VALIDATION_FAILED == answer.code, answer.err
     assert f"The step {step} failed." in answer.out
     assert PASSWORD not in answer.out + answer.err
+
+
+@pytest.mark.parametrize(
+    ("role", "level"), [("owner", "ok"), ("admin,owner", "ok"), ("member", "warning")]
+)
+def test_whoever_does_not_own_their_organization_does_not_pass_as_its_owner(app, role, level):
+    """It is said which role they have."""
+    app.role = role
+    (step,) = (check for check in visited(app).checks if check.id == "organization")
+
+    assert level == step.level.value
+    assert role in step.sentence
