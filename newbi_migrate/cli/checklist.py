@@ -62,7 +62,7 @@ def checklist(
                 return ""
             words = [*COMMANDS[line]]
             if line is LineId.PLANNED:
-                words += ["--output", PLAN]
+                words += ["--output", PLAN, *values.as_arguments(found.planned)]
                 words += [] if rehearsed is None else ["--rehearsed", str(rehearsed)]
             if line is LineId.MIGRATED:
                 words += ["--plan", PLAN]

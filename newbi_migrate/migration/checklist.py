@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +21,7 @@ from newbi_migrate.migration.doctor.writers import look_for_writers
 from newbi_migrate.migration.planning.late import counted_collections, late_documents
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
+from newbi_migrate.migration.planning.plan_file import load_plan
 from newbi_migrate.migration.planning.rehearsed import since_rehearsal
 from newbi_migrate.migration.run.baseline import BaselineSource, baseline_of
 from newbi_migrate.migration.status import Status, read_status
@@ -133,11 +134,13 @@ class Checklist:
         lines: The lines, in order; none where only a brief look was taken and a restore is
             unfinished or the records of runs are damaged.
         status: How the database stands; nothing is counted in it unless it was given.
+        planned: The choices that a plan is to be made with: those that were rehearsed, if any were.
     """
 
     database: str
     lines: tuple[Line, ...]
     status: Annotated[Status, HIDDEN]
+    planned: Annotated[MigrationOptions, HIDDEN] = field(default_factory=MigrationOptions)
 
     @computed_field
     @property
@@ -188,7 +191,8 @@ async def read_checklist(
         raise status.damage
     looking = _Looking(store, registry, options, status.runs, brief, progress or NullProgress())
     before = await looking.before(backup, rehearsed, watch)
-    return Checklist(store.database.name, (*before, *await looking.since()), status)
+    lines = (*before, *await looking.since())
+    return Checklist(store.database.name, lines, status, looking.planned)
 
 
 class _Looking:
@@ -203,7 +207,7 @@ class _Looking:
     ) -> None:
         self._store = store
         self._registry = registry
-        self._options = options
+        self._options = self.planned = options
         self._runs = runs
         self._brief = brief
         self._progress = progress
@@ -294,8 +298,11 @@ class _Looking:
     async def _rehearsed(self, rehearsed: Path | None) -> Line:
         if rehearsed is None:
             return Line(LineId.REHEARSED, LineState.OPEN, "no-rehearsal-named")
+        chosen = MigrationOptions.from_policy(load_plan(rehearsed).policy)
+        named = self._options.legacy_collection or chosen.legacy_collection
+        self.planned = replace(chosen, legacy_collection=named)
         plan = await make_plan(
-            self._store.database, self._registry, self._options, progress=self._progress
+            self._store.database, self._registry, self.planned, progress=self._progress
         )
         since = since_rehearsal(rehearsed, plan)
         if since.as_rehearsed:

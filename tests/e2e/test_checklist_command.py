@@ -88,6 +88,17 @@ def test_what_was_rehearsed_is_compared(look, quick, clean):
     assert ("done", "failed") == (same["rehearsed"], other["rehearsed"])
 
 
+def test_what_was_rehearsed_with_a_choice_is_compared_with_that_choice(look, quick, clean):
+    """The checklist takes no choices itself, and hands those of the rehearsal on to the plan."""
+    chosen = ("--duplicate-emails", "keep-normalized")
+    quick("plan", "--output", "rehearsed.json", *chosen)
+    states = look("--rehearsed", "rehearsed.json")
+    said = quick("checklist", "--rehearsed", "rehearsed.json", "--watch", "0").out
+
+    assert "done" == states["rehearsed"]
+    assert f"newbi-migrate plan --output plan.json {' '.join(chosen)} --rehearsed" in said
+
+
 def test_after_the_migration_sessions_and_documents_are_the_evidence(look, migrated):
     """Nobody has signed in yet; then somebody has, and has written an invoice."""
     before = look()
