@@ -37,6 +37,7 @@ __all__ = [
     "after_diagnosis",
     "after_dropping_aside",
     "after_finalize",
+    "after_no_go",
     "after_other_decisions",
     "after_plan",
     "after_restoring",
@@ -149,7 +150,7 @@ def after_verifying(
     if not here:
         if comparison.equal:
             return _of_another(comparison.database)
-        where = ["--database", comparison.database, "--dry-run"]
+        where = ["--database", comparison.database, "--drop", "--dry-run"]
         return suggest("restore", *where, *chosen, str(path), *place)
     if comparison.in_place or manifest.unfinished_run is not None:
         return suggest("status", *place)
@@ -277,11 +278,27 @@ def after_other_decisions(
         backup: The arguments that name a backup of the database as it is now, if there is one.
         place: The arguments that name the connection string.
     """
-    chosen = [*as_arguments(options), "--output", str(output)]
     if backup:
-        return suggest("rehearse", *backup, *chosen)
-    again = suggest("rehearse", "DIR", *chosen)
+        return suggest("rehearse", *backup, *_of_rehearsal(options, output))
+    again = suggest("rehearse", "DIR", *_of_rehearsal(options, output))
     return f"{suggest('backup', *place)} and, with its folder, {again}"
+
+
+def after_no_go(options: MigrationOptions, *, output: Path | None, opening: Sequence[str]) -> str:
+    """Another rehearsal with the same choices, of a backup of what was put right.
+
+    Args:
+        options: The choices of the rehearsal.
+        output: File of its decisions, if they were saved.
+        opening: The arguments that opened its backup, if it was encrypted.
+    """
+    backup = suggest("backup", *(["--recipient", "KEY"] if opening else []))
+    again = suggest("rehearse", "DIR", *opening, *_of_rehearsal(options, output))
+    return f"once that is put right, {backup} and, with its folder, {again}"
+
+
+def _of_rehearsal(options: MigrationOptions, output: Path | None) -> list[str]:
+    return [*as_arguments(options), *([] if output is None else ["--output", str(output)])]
 
 
 def _proof(runs: Sequence[RunRecord], place: Sequence[str], *, now: bool = False) -> str:

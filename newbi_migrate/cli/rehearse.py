@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.next_steps import night_commands, suggest
+from newbi_migrate.cli.next_steps import after_no_go, night_commands
 from newbi_migrate.cli.reporting import ReportFiles
 from newbi_migrate.cli.running import Session, interruptible, say, wait_for_interruption
 
@@ -48,7 +48,9 @@ def rehearse(
     keep: Annotated[
         bool,
         typer.Option(
-            "--keep", help="Leave the migrated copy in the end: its server runs until Ctrl-C."
+            "--keep",
+            help="Leave the migrated copy in the end: its server runs until Ctrl-C; on a server of "
+            "your own the copy stays until you drop it.",
         ),
     ] = False,
     output: Annotated[
@@ -112,7 +114,9 @@ def rehearse(
             # The night does not come before what failed is put right.
             no_go = any(found.failures)
             night = [] if no_go else night_commands(options, rehearsed=output)
-            following = suggest("rehearse", str(path)) if no_go else night[0]
+            opening = values.opening(identity)
+            again = after_no_go(options, output=output, opening=opening)
+            following = again if no_go else night[0]
             if found.verdict is Verdict.DECIDE:
                 following = f"once a person has decided, {following}"
             document = rehearsal_document(found, night=night, next_command=following)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from pages import Page
 from small_legacy import USERS, legacy_user
 
+from newbi_migrate.backup.encrypt import new_identity
 from newbi_migrate.errors import ExitCode
 
 
@@ -87,6 +89,24 @@ def test_no_go_ends_with_3_whichever_step_failed(newbi, backup):
     assert (ExitCode.PENDING, "no-go") == (answer.code, answer.json["verdict"]), answer.err
     assert [ExitCode.LOCAL_FILE] == [step["exitCode"] for step in answer.json["steps"]]
     assert [] == answer.json["night"]
+
+
+@pytest.mark.slow
+def test_no_go_leads_to_a_rehearsal_of_another_backup_with_the_same_choices(quick, newbi, clean):
+    """The same backup would be refused again, and so would one that the key is missing for."""
+    identity, public = new_identity()
+    Path("key.txt").write_text(f"{identity}\n")
+    made = quick("backup", "--no-exports", "--recipient", str(public), "--json").json["path"]
+    (data,) = Path(made).rglob("invoices.bson*")
+    data.write_bytes(data.read_bytes()[:-1])
+    chosen = ("--identity", "key.txt", "--duplicate-emails", "keep-normalized")
+    answer = newbi("rehearse", *chosen, made, uri=None)
+
+    assert ExitCode.PENDING == answer.code, answer.err
+    assert (
+        "Next: once that is put right, newbi-migrate backup --recipient KEY and, with its folder, "
+        "newbi-migrate rehearse DIR --identity key.txt --duplicate-emails keep-normalized"
+    ) == answer.out.splitlines()[-1]
 
 
 @pytest.mark.slow

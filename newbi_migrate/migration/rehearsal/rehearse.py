@@ -46,6 +46,7 @@ from newbi_migrate.migration.run.backup_guard import BackupGuard
 from newbi_migrate.migration.run.runner import Runner
 from newbi_migrate.migration.validation.report import Origin, ValidationReport
 from newbi_migrate.migration.validation.validate import ValidationRequest, validate
+from newbi_migrate.progress import Progress
 from newbi_migrate.rules import Severity
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.faults import explained
@@ -115,22 +116,19 @@ async def rehearse(
     try:
         with tempfile.TemporaryDirectory(prefix="newbi-rehearsal-", dir=work_dir) as folder:
             await _Rehearsing(found, dump, runner, Path(folder), options, identities).run()
-    except BaseException:
+    finally:
         if not keep:
-            try:
-                await _drop(database)
-            except NewbiMigrateError as error:
-                # The error that brought us here tells the cause, and is the one to be raised.
-                runner.progress.note(f"The copy {database.name!r} was not dropped: {error.what}")
-        raise
-    if not keep:
-        await _drop(database)
+            await _drop(database, runner.progress)
     return found
 
 
-async def _drop(database: Database) -> None:
-    with explained("dropping the scratch database"):
-        await drop_scratch(database)
+async def _drop(database: Database, progress: Progress) -> None:
+    try:
+        with explained("dropping the scratch database"):
+            await drop_scratch(database)
+    except NewbiMigrateError as error:
+        # What was found out, or what went wrong, matters more.
+        progress.note(f"The copy {database.name!r} was not dropped: {error.what}")
 
 
 class _Rehearsing:

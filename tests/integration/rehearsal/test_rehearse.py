@@ -65,6 +65,18 @@ async def test_a_clean_backup_goes_all_the_way_and_back(uri, backup, tmp_path, s
     assert sync_database.name not in sync_database.client.list_database_names()
 
 
+async def test_a_user_with_readwrite_rehearses_and_leaves_nothing_behind(
+    mongod_with_auth, servers, database_name, backup, tmp_path
+):
+    """The role holds no dropDatabase, and an answer must not be lost for that."""
+    name = f"{database_name}_scratch"
+    scratch = mongod_with_auth.add_user("s", "pw", database=name, roles=["readWrite"])
+    found = await rehearse(backup, scratch, work_dir=tmp_path)
+
+    assert Verdict.GO == found.verdict
+    assert [] == servers.client(mongod_with_auth)[name].list_collection_names()
+
+
 def as_a_dump(backup):
     """A backup as mongodump would have written it."""
     for name in (MANIFEST, REPORT):
