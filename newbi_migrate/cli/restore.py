@@ -79,6 +79,7 @@ def restore(
     with call.session("restore") as session:
         from newbi_migrate.backup.dump import Dump
         from newbi_migrate.backup.encrypt import read_identities
+        from newbi_migrate.migration.restore.results import restore_identity
         from newbi_migrate.migration.restore.run import preview_restore, restore_backup
         from newbi_migrate.migration.restore.target import look_at_target
         from newbi_migrate.report.backups import restore_document, restore_plan_document
@@ -94,14 +95,15 @@ def restore(
         only = values.names(collections, "--collections") or ()
         identities = read_identities(identity or ())
         # What is not there is said before the server is asked.
-        Dump(path, identities, source=source_database)
+        manifest = Dump(path, identities, source=source_database).manifest
+        asked = None if manifest is None else restore_identity(manifest, only)
         opening = values.opening(identity, source_database)
         elsewhere = ["--database", name] if name != session.target.database else []
 
         async def looking() -> RestoreTarget:
             with session.progress(quiet=True):
                 async with session.database(name) as there:
-                    return await look_at_target(there)
+                    return await look_at_target(there, in_place=drop and bool(only))
 
         async def previewing() -> tuple[Verification, RestoreTarget]:
             with (
@@ -146,7 +148,7 @@ def restore(
                     )
 
         target = session.run(looking)
-        target.require_empty(drop=drop)
+        target.require_empty(drop=drop, identity=asked)
         if dry_run:
             verification, target = session.run(previewing)
             arguments = [*elsewhere, *["--drop"] * drop]
@@ -159,7 +161,8 @@ def restore(
             )
             session.finish(document, verbose=verbose)
         if not confirm:
-            session.confirm(_does(path, target, drop=drop, only=only), database=target.database)
+            does = _does(path, target, asked, drop=drop, only=only)
+            session.confirm(does, database=target.database)
         result = session.run(restoring)
         following = after_restoring(
             path,
@@ -172,18 +175,37 @@ def restore(
         session.finish(restore_document(result, next_command=following), verbose=verbose)
 
 
-def _does(path: Path, target: RestoreTarget, *, drop: bool, only: Sequence[str]) -> str:
-    """What a restore would do, in numbers."""
+def _does(
+    path: Path,
+    target: RestoreTarget,
+    asked: str | None,
+    *,
+    drop: bool,
+    only: Sequence[str],
+) -> str:
+    """What a restore would do, in numbers.
+
+    Args:
+        path: The dump.
+        target: What its target holds.
+        asked: Identity of the restore; ``None`` for a dump that has to be read first for it.
+        drop: Whether what is there is dropped.
+        only: Names of the collections; all where none is named.
+    """
+    if target.unfinished and (asked == target.unfinished or (asked is None and not drop)):
+        return f"goes on with the restore of {path}"
     if drop and only:
         replaced = ", ".join(sorted({*only} & {*target.existing}))
         kept = f", and keeps the present {replaced} aside" if replaced else ""
-        return f"puts {', '.join(only)} of {path} in place{kept}"
-    if target.unfinished:
-        return f"goes on with the restore of {path}"
-    if drop and target.existing:
+        does = f"puts {', '.join(only)} of {path} in place{kept}"
+    elif drop and target.existing:
         number = counted(len(target.existing), "collection")
-        return f"drops {number} ({', '.join(target.existing)}) and restores {path}"
-    return f"restores {path}"
+        does = f"drops {number} ({', '.join(target.existing)}) and restores {path}"
+    else:
+        does = f"restores {path}"
+    if target.unfinished and asked is None:
+        return f"goes on with the interrupted restore if it was of {path}, else {does}"
+    return does
 
 
 def drop_aside(

@@ -210,13 +210,18 @@ class Session:
     def placed(self, text: str) -> str:
         """A text of the library, whose commands name the same connection string as this call.
 
-        One that names a place already is left alone.
+        One that names a place already is left alone. Where the call is about another database, its
+        connection string would lead the commands to the wrong one.
         """
         from newbi_migrate.cli.app import takes_connection_string
 
         # A rehearsal's own is that of a server that may be lost, and of no command to suggest.
         if "--uri-file" in text or not takes_connection_string(self._command):
             return text
+        if self._target is not None and self.elsewhere not in {None, self._target.database}:
+            leading = any(takes_connection_string(name) for name in _COMMAND.findall(text))
+            there = f" Use a connection string that names {self.elsewhere}."
+            return text + there if leading else text
 
         def with_place(found: re.Match[str]) -> str:
             place = self.uri_arguments if takes_connection_string(found[1]) else []
@@ -477,7 +482,7 @@ def _ask(question: str) -> str:
     try:
         print(printable(question), end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip()
-    except OSError:  # the terminal has gone, and nobody agrees
+    except (OSError, UnicodeError):  # the terminal has gone, or bytes are no text: nobody agrees
         return ""
 
 

@@ -70,7 +70,10 @@ MAJORITY_SECONDS: Final = 60
 """How long a write waits for a majority of the members; without one it would wait for ever."""
 
 _AGAIN: Final = "Nothing is half done: the same command again goes on where it stopped."
-_ROLE: Final = "Reading takes the role read on the database, everything else readWrite."
+_ROLE: Final = (
+    "Reading takes the role read on the database, everything else readWrite; restoring collections "
+    "that have a validator, or whose documents expire, takes dbAdmin too."
+)
 _REFUSED_COMMAND: Final = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+)")
 _OTHER_CASE: Final = re.compile(r"already have: \[([^\]\s]{1,63})\]")
 _ANSWERED_CODE: Final = re.compile(r"'code': (\d{1,6})\b")

@@ -20,6 +20,8 @@ from newbi_migrate.store.faults import explanation, name_of
 from newbi_migrate.store.session import LeasedSession
 
 __all__ = [
+    "EXPIRY",
+    "TRIED",
     "Renamed",
     "create_as_described",
     "create_collection",
@@ -30,7 +32,11 @@ __all__ = [
     "try_out",
 ]
 
-_TRIED: Final = f"{OWN_PREFIX}tried"
+EXPIRY: Final = "expireAfterSeconds"
+"""The option of collections whose documents the server deletes after a time."""
+
+TRIED: Final = f"{OWN_PREFIX}tried"
+"""Is there only while :func:`try_out` runs; whoever is killed then leaves it."""
 
 
 async def create_collection(session: LeasedSession, name: str) -> bool:
@@ -96,7 +102,7 @@ def _refuse_options(error: OperationFailure, name: str) -> NoReturn:
 async def try_out(session: LeasedSession, name: str, options: Mapping[str, Any]) -> None:
     """Fail where the server, or this user's roles, would not take a collection as it was.
 
-    It is created under a name of our own, and dropped.
+    It is created under a name of our own, which is not taken, and dropped.
 
     Args:
         session: The leased session.
@@ -106,28 +112,35 @@ async def try_out(session: LeasedSession, name: str, options: Mapping[str, Any])
     Raises:
         UnsupportedError: The server does not take the options.
         NotPermittedError: This user may not write past a validator.
+        pymongo.errors.PyMongoError: This user may not have documents expire, or the server failed.
         NewbiMigrateError: The session stopped it.
     """
-    await drop_collection(session, _TRIED)
-    await create_as_described(session, _TRIED, options, shown=name)
-    if "validator" in options:
-        session.safe_point()
-        try:
-            await session.database.command(
-                {"insert": _TRIED, "documents": [{}], "bypassDocumentValidation": True}
-            )
-        except OperationFailure as error:
-            if error.code != Code.UNAUTHORIZED:
-                raise
-            await drop_collection(session, _TRIED)
-            raise NotPermittedError(
-                f"This user may not restore {name!r}: it has a validator, which its documents need "
-                "not satisfy. Nothing was dropped.",
-                next_step="Use a user whose roles hold bypassDocumentValidation, as dbAdmin and "
-                "restore do.",
-                collection=name,
-            ) from error
-    await drop_collection(session, _TRIED)
+    await create_as_described(session, TRIED, options, shown=name)
+    try:
+        if "validator" in options:
+            await _write_past_the_validator(session, name)
+        if EXPIRY in options:
+            await set_expiry(session, TRIED, options[EXPIRY])
+    finally:
+        await drop_collection(session, TRIED)
+
+
+async def _write_past_the_validator(session: LeasedSession, name: str) -> None:
+    session.safe_point()
+    try:
+        await session.database.command(
+            {"insert": TRIED, "documents": [{}], "bypassDocumentValidation": True}
+        )
+    except OperationFailure as error:
+        if error.code != Code.UNAUTHORIZED:
+            raise
+        raise NotPermittedError(
+            f"This user may not restore {name!r}: it has a validator, which its documents need "
+            "not satisfy. Nothing was dropped.",
+            next_step="Use a user whose roles hold bypassDocumentValidation, as dbAdmin and "
+            "restore do.",
+            collection=name,
+        ) from error
 
 
 async def set_expiry(session: LeasedSession, name: str, seconds: Any) -> None:
@@ -147,7 +160,7 @@ async def set_expiry(session: LeasedSession, name: str, seconds: Any) -> None:
     session.safe_point()
     durable = {"writeConcern": DURABLE.document, "comment": session.comment}
     try:
-        await session.database.command({"collMod": name, "expireAfterSeconds": seconds, **durable})
+        await session.database.command({"collMod": name, EXPIRY: seconds, **durable})
     except OperationFailure as error:
         _refuse_options(error, name)
 

@@ -610,6 +610,7 @@ def test_what_a_run_is_finished_with_leaves_out_what_nobody_chose():
     """What is usual in the record of a run is what the options of a run begin with."""
     recorded = MigrationOptions().policy() | {"keep": False, "dropJournal": False}
     recorded |= {"all": False, "onConflict": RollbackOptions().on_conflict}
+    recorded |= {"convertLegacyIndexes": False}
 
     assert {name: usual for name, (_, usual) in CHOICES.items()} == recorded
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from newbi_migrate.backup.dump import Dump
 from newbi_migrate.backup.dumped import DumpedCollection
@@ -22,10 +21,11 @@ from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes,
 from newbi_migrate.store.collections import collections as list_collections
 from newbi_migrate.store.counting import count, estimated_count
 from newbi_migrate.store.faults import passing_error, task_group
-from newbi_migrate.store.inserting import Inserter, with_ids
+from newbi_migrate.store.inserting import Inserter, with_ids, without
 from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import (
+    EXPIRY,
     create_as_described,
     drop_collection,
     empty_collection,
@@ -33,8 +33,6 @@ from newbi_migrate.store.structure import (
 )
 
 __all__ = ["Filler"]
-
-_EXPIRY: Final = "expireAfterSeconds"
 
 
 class Filler:
@@ -88,8 +86,8 @@ class Filler:
         self._session.progress.phase("restore", sum(self._counts.get(c.name, 0) for c in waiting))
         await self._documents(waiting)
         for collection in collections:
-            if _EXPIRY in collection.options:
-                await set_expiry(self._session, collection.target, collection.options[_EXPIRY])
+            if EXPIRY in collection.options:
+                await set_expiry(self._session, collection.target, collection.options[EXPIRY])
         indexes = await self._indexes(collections)
         await self._require_same(collections)
         await self._require_as_many(collections)
@@ -104,7 +102,7 @@ class Filler:
         found = {}
         for collection in collections:
             if (info := infos.get(collection.target)) is not None:
-                options = {name: v for name, v in info.options.items() if name != _EXPIRY}
+                options = {name: v for name, v in info.options.items() if name != EXPIRY}
                 found[collection.name] = replace(info, options=options).identity
         return found
 
@@ -125,11 +123,12 @@ class Filler:
             await self._record.lost(collection.name)
             if now is not None:
                 await drop_collection(self._session, collection.target)
+            drop = "" if collection.restored_as else " drop what is not of the backup,"
             raise DatabaseMovedOnError(
-                f"{collection.name!r} is no longer the collection that the restore made: somebody "
-                "dropped, renamed or altered it.",
-                next_step="Stop whoever works there, drop what is not of the backup, and run the "
-                "same command again: it makes this collection anew.",
+                f"{_filled(collection)} is no longer the collection that the restore made: "
+                "somebody dropped, renamed or altered it.",
+                next_step=f"Stop whoever works there,{drop} and run the same command again: it "
+                "makes this collection anew.",
                 collection=collection.name,
             )
 
@@ -174,7 +173,7 @@ class Filler:
             there = False
         options = collection.created_with
         # Set once all documents are there: until then the server deletes none that can be missed.
-        options.pop(_EXPIRY, None)
+        options.pop(EXPIRY, None)
         created = await create_as_described(self._session, target, options)
         # One that is there was left by the restore that goes on here, with the same options.
         if not created and not there:
@@ -243,7 +242,7 @@ class Filler:
             else:
                 advice += ", drop this collection or what in it is not of the backup"
         return DatabaseMovedOnError(
-            f"{collection.name!r} holds {now} documents after the restore instead of {expected}: "
+            f"{_filled(collection)} holds {now} documents after the restore instead of {expected}: "
             "somebody else writes to it.",
             next_step=f"{advice}, and run the same command again.",
             collection=collection.name,
@@ -284,8 +283,8 @@ class Filler:
         return DamagedBackupError(
             f"The backup {str(self._dump.path)!r} is no longer what was verified: "
             f"{collection.data}: {damage}.",
-            next_step=f"{collection.name} was dropped again, for it is not whole. Put the backup "
-            "back as it was, or take another copy of it, and run the same command again.",
+            next_step=f"{_filled(collection)} was dropped again, for it is not whole. Put the "
+            "backup back as it was, or take another copy of it, and run the same command again.",
             collection=collection.name,
         )
 
@@ -324,6 +323,12 @@ class Filler:
             raise next(filter(_about_the_run, failed), failed[0])
 
 
+def _filled(collection: DumpedCollection) -> str:
+    """What is filled, to begin a sentence: in place it is not yet the collection of that name."""
+    name = repr(collection.name)
+    return f"The copy that is to take the place of {name}" if collection.restored_as else name
+
+
 def _about_the_run(error: Exception) -> bool:
     """Whether an error says that the run has to stop or to wait, and nothing of documents."""
     stopped = isinstance(error, InterruptedRunError | LeaseLostError | UnreachableError)
@@ -332,15 +337,15 @@ def _about_the_run(error: Exception) -> bool:
 
 def _expires(collection: DumpedCollection) -> bool:
     """Whether the server deletes documents of it by itself once its indexes are there."""
-    return any(_EXPIRY in one for one in (collection.options, *collection.indexes))
+    return any(EXPIRY in one for one in (collection.options, *collection.indexes))
 
 
 def _lacking(collection: DumpedCollection, now: int, expected: int) -> DatabaseMovedOnError:
     return DatabaseMovedOnError(
-        f"{collection.name!r} holds {now} documents after the restore instead of {expected}: "
+        f"{_filled(collection)} holds {now} documents after the restore instead of {expected}: "
         "somebody deletes them, or the backup has some of them twice, and a server keeps one "
         "document for each _id.",
-        next_step="Stop the application and run it again; if nobody writes there, leave the "
-        "collection out with --collections, or take another copy.",
+        next_step="Stop the application and run the same command again. If nobody writes there: "
+        f"{without(collection)}",
         collection=collection.name,
     )

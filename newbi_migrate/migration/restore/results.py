@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import computed_field
 
 from newbi_migrate.answers import HIDDEN, RunId, called
+from newbi_migrate.backup.manifest import Manifest
 from newbi_migrate.backup.verification import Problem, Verification
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.restore.indexes import RefusedIndex
@@ -79,6 +80,11 @@ class RestoreResult:
         return ExitCode.PENDING if self.refused else ExitCode.DONE
 
 
-def restore_identity(verification: Verification, only: Sequence[str] = ()) -> str:
-    """What tells one restore from another: the dump, and the choice of collections."""
-    return " ".join([verification.identity, *sorted(only)])
+def restore_identity(dump: Manifest | Verification, only: Sequence[str] = ()) -> str:
+    """What tells one restore from another: the dump, and the choice of collections.
+
+    Args:
+        dump: The manifest of a backup of ours, or what reading a dump showed.
+        only: Names of the collections; all where none is named.
+    """
+    return " ".join([dump.identity, *sorted(only)])

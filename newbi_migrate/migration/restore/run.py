@@ -17,15 +17,21 @@ from newbi_migrate.backup.verify import verify_dump
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.restore.filling import Filler
-from newbi_migrate.migration.restore.in_place import RestoreInPlace, refuse_unreplaceable
+from newbi_migrate.migration.restore.in_place import (
+    RestoreInPlace,
+    refuse_other_restore,
+    refuse_unreplaceable,
+)
 from newbi_migrate.migration.restore.results import RestoreResult, restore_identity
 from newbi_migrate.migration.restore.target import (
     RestoreTarget,
     existing_collections,
+    interrupted_restore,
     is_restored,
     look_at_target,
     read_target,
 )
+from newbi_migrate.migration.run.recovery import read_whole_runs
 from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.migration.run.throttle import ThrottleOptions
 from newbi_migrate.printable import some_of
@@ -38,7 +44,7 @@ from newbi_migrate.store.lease import LEASE_SECONDS
 from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.runs import restore_record
 from newbi_migrate.store.session import Begun, LeasedSession
-from newbi_migrate.store.structure import drop_collection, empty_collection, try_out
+from newbi_migrate.store.structure import TRIED, drop_collection, empty_collection, try_out
 
 __all__ = ["preview_restore", "restore_backup"]
 
@@ -168,11 +174,16 @@ async def _target(
     database: Database, dump: Dump, verification: Verification, only: Sequence[str], *, drop: bool
 ) -> RestoreTarget:
     """What the target holds, where a restore may write there."""
-    target = await look_at_target(database)
-    target.require_empty(drop=drop, identity=restore_identity(verification, only))
-    if drop and only:
+    in_place = drop and bool(only)
+    identity = restore_identity(verification, only)
+    target = await look_at_target(database, in_place=in_place)
+    target.require_empty(drop=drop, identity=identity)
+    if in_place:
         wanted = [one for one in dump.collections if one.name in only]
         with explained("looking at the target"):
+            unfinished = interrupted_restore(await read_whole_runs(database))
+            if unfinished is not None:
+                refuse_other_restore(unfinished, identity)
             refuse_unreplaceable(database.name, wanted, await collections(database))
     return target
 
@@ -260,6 +271,7 @@ class _Restore:
         target.require_empty(drop=self._drop)
         self._resumed = False
         # What may refuse is asked while everything is still there, and before anything is made.
+        await drop_collection(session, TRIED)
         for collection in self._wanted:
             if collection.created_with:
                 await try_out(session, collection.name, collection.created_with)

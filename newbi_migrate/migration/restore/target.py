@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from newbi_migrate.errors import ConfirmationRequiredError
+from newbi_migrate.migration.run.recovery import read_whole_runs
+from newbi_migrate.migration.run.runner import (
+    refuse_other_command,
+    refuse_while_rolling_back,
+    run_to_resume,
+)
 from newbi_migrate.printable import some_of
 from newbi_migrate.store.collections import collection_names, unopenable_names
 from newbi_migrate.store.faults import explained
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.lease import LEASE, Lease
-from newbi_migrate.store.runs import restore_record
+from newbi_migrate.store.replacements import RESTORE
+from newbi_migrate.store.runs import RunRecord, refuse_if_restoring, restore_record
+from newbi_migrate.store.structure import TRIED
 
 __all__ = [
     "RestoreTarget",
     "existing_collections",
+    "interrupted_restore",
     "is_restored",
     "look_at_target",
     "read_target",
@@ -60,18 +69,48 @@ class RestoreTarget:
             )
 
 
-async def look_at_target(database: Database) -> RestoreTarget:
+async def look_at_target(database: Database, *, in_place: bool = False) -> RestoreTarget:
     """What a restore would find; reads only.
 
+    Args:
+        database: The target.
+        in_place: Whether it is to put collections into the place of others.
+
     Raises:
-        LeaseHeldError: A migration is under way there.
+        LeaseHeldError: A migration or another restore is under way there.
+        UsageError: It is to put collections in place, and something else is half done.
+        InterruptedRunError: The same, and that is a rollback.
+        DamagedRecordsError: The same, and the records of earlier runs are damaged.
         NewbiMigrateError: The server failed.
     """
     with explained("looking at the target"):
-        await Lease.refuse_if_held(database)
-        record = await restore_record(database)
+        if in_place:
+            await refuse_if_restoring(database)
+            run = interrupted_restore(await read_whole_runs(database))
+            record = None if run is None else run.document
+        else:
+            record = await restore_record(database)
         next_lease = await Lease.next_number(database)
-        return await read_target(database, record, next_lease=next_lease)
+        target = await read_target(database, record, next_lease=next_lease)
+        # Asked last: what another run was writing while we read is no database that is not empty.
+        await Lease.refuse_if_held(database)
+        return target
+
+
+def interrupted_restore(runs: Sequence[RunRecord]) -> RunRecord | None:
+    """The restore in place that was interrupted, if one was.
+
+    Args:
+        runs: All runs, the newest first.
+
+    Raises:
+        UsageError: A run of another command was.
+        InterruptedRunError: A rollback was.
+    """
+    refuse_while_rolling_back(runs)
+    if (unfinished := run_to_resume(runs)) is not None:
+        refuse_other_command(unfinished, RESTORE)
+    return unfinished
 
 
 async def read_target(
@@ -81,7 +120,7 @@ async def read_target(
 
     Args:
         database: The target.
-        record: The record of a restore that was found there.
+        record: What is recorded of a restore that was interrupted there.
         next_lease: See :class:`RestoreTarget`.
 
     Raises:
@@ -103,7 +142,7 @@ def is_restored(name: str, only: Collection[str]) -> bool:
 
 
 async def existing_collections(database: Database) -> set[str]:
-    """Names of collections and views, but for the server's own and that of the lease.
+    """Names of collections and views, but for the server's own and those a restore itself makes.
 
     With those that the driver does not open: a restore that passed them over would call a database
     empty that is not, and its copy whole.
@@ -112,5 +151,5 @@ async def existing_collections(database: Database) -> set[str]:
     return {
         name
         for name in names
-        if name == "system.js" or (name != LEASE and not name.startswith("system."))
+        if name == "system.js" or not (name in {LEASE, TRIED} or name.startswith("system."))
     }

@@ -23,6 +23,7 @@ CHOICES: Final[Mapping[str, tuple[str, Any]]] = {
     "dropJournal": ("--drop-journal", False),
     "all": ("--all", False),
     "onConflict": ("--on-conflict", OnConflict.STOP),
+    "convertLegacyIndexes": ("--convert-legacy-indexes", False),
 }
 """What a run records of its choices: the option of each, and what it is where nobody gives it."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 from backups import fill
 from fingerprints import changes, fingerprint
@@ -10,6 +12,7 @@ from losing import losing_the_answer_to
 
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
+    DamagedBackupError,
     DatabaseMovedOnError,
     InterruptedRunError,
     NewbiMigrateError,
@@ -356,3 +359,46 @@ async def test_a_collection_made_anew_in_the_last_moment_stops_it(
     assert result.resumed
     assert "meanwhile" in after
     assert whole["invoices"] == after["invoices"]
+
+
+class When(NullProgress):
+    """Does something once, as a phase begins."""
+
+    def __init__(self, wanted, act):
+        self.wanted, self.act = wanted, act
+
+    def phase(self, name, total):
+        if name == self.wanted:
+            self.wanted = None
+            self.act()
+
+
+async def test_of_a_backup_that_changes_the_copy_alone_is_dropped(everything, database, backup):
+    """And nobody is told that what stands was."""
+    before = data(everything)
+    (file,) = backup.glob("*/invoices.bson.gz")
+    act = When("restore", lambda: file.write_bytes(gzip.compress(b"")))
+    with pytest.raises(DamagedBackupError) as caught:
+        await restore_backup(backup, database, drop=True, only=["invoices"], progress=act)
+
+    assert [] == changes(before, data(everything))
+    assert caught.value.next_step.startswith("The copy that is to take the place of 'invoices' was")
+
+
+async def test_whoever_takes_the_copy_away_is_not_told_to_drop_what_stands(
+    everything, database, backup
+):
+    """What stands is the way back."""
+    copy = "newbi_migrate_restoring_1_invoices"
+
+    def anew():
+        everything[copy].drop()
+        everything.create_collection(copy)
+
+    # All documents are counted by then.
+    act = When("indexes", anew)
+    with pytest.raises(DatabaseMovedOnError) as caught:
+        await restore_backup(backup, database, drop=True, only=["invoices"], progress=act)
+
+    assert caught.value.what.startswith("The copy that is to take the place of 'invoices' is no")
+    assert "drop" not in caught.value.next_step

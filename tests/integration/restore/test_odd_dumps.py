@@ -389,20 +389,28 @@ async def test_an_index_keeps_the_collation_it_had_in_a_collection_that_has_anot
     assert "collation" not in sync_other["names"].index_information()["a_1"]
 
 
+@pytest.mark.parametrize("what", ["validator", "expiry"])
 async def test_what_a_role_does_not_permit_is_asked_before_anything_is_dropped(
-    mongod_with_auth, servers, other_name, sync_database, database, tmp_path
+    mongod_with_auth, servers, other_name, sync_database, database, tmp_path, what
 ):
     """The target stays as it was, with no trace of the restore."""
-    sync_database.create_collection("strict", validator={"n": 1})
-    sync_database.command(
-        {"insert": "strict", "documents": [{"_id": 1}], "bypassDocumentValidation": True}
-    )
+    if what == "validator":
+        sync_database.create_collection("strict", validator={"n": 1})
+        sync_database.command(
+            {"insert": "strict", "documents": [{"_id": 1}], "bypassDocumentValidation": True}
+        )
+    else:
+        clustered = {"key": {"_id": 1}, "unique": True}
+        sync_database.create_collection(
+            "strict", clusteredIndex=clustered, expireAfterSeconds=10**6
+        )
     path = (await backup_database(database, tmp_path)).path
     target = servers.client(mongod_with_auth)[other_name]
     target["kept"].insert_one({"_id": "kept"})
     uri = mongod_with_auth.add_user("r", "pw", database=other_name, roles=["readWrite"])
-    with pytest.raises(NotPermittedError, match="Nothing was dropped"):
+    with pytest.raises(NotPermittedError) as refused:
         await restore_backup(path, uri, drop=True)
+    assert "dbAdmin" in refused.value.next_step
     named = target.list_collection_names()
     mongod_with_auth.add_user("a", "pw", database=other_name, roles=["readWrite", "dbAdmin"])
     await restore_backup(path, uri.replace("//r:", "//a:"), drop=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 
 import pytest
 from backups import fill, write_mongodump
@@ -23,6 +24,7 @@ from newbi_migrate.errors import (
     UsageError,
 )
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.migration.restore import run, target
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.restore.target import look_at_target
 from newbi_migrate.store.lease import LEASE, Holder, Lease
@@ -102,8 +104,19 @@ async def test_the_lease_in_a_backup_is_not_restored(legacy, uri, other, sync_ot
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-async def test_of_two_restores_into_one_target_one_wins(legacy, sync_other, other, backup, workers):
-    """The other is told that the target is held, and writes nothing."""
+async def test_of_two_restores_into_one_target_one_wins(
+    legacy, sync_other, other, backup, workers, monkeypatch
+):
+    """Both found it empty; the other is told that it is held, and writes nothing."""
+    both = asyncio.Barrier(2)
+    look = run._target
+
+    async def looks(*args, **options):
+        seen = await look(*args, **options)
+        await both.wait()
+        return seen
+
+    monkeypatch.setattr(run, "_target", looks)
     ended = await asyncio.gather(
         *(restore_backup(backup, other, workers=workers) for _ in range(2)), return_exceptions=True
     )
@@ -112,6 +125,23 @@ async def test_of_two_restores_into_one_target_one_wins(legacy, sync_other, othe
     assert 1 == len(lost), ended
     assert "restore" in lost[0].what
     assert [] == changes(fingerprint(legacy), fingerprint(sync_other))
+
+
+async def test_a_database_that_another_run_fills_meanwhile_is_held_and_not_full(
+    sync_other, other, backup, monkeypatch
+):
+    """Nobody is told to drop what another restore has just begun to write."""
+    read = target.existing_collections
+    async with AsyncExitStack() as another:
+
+        async def reads(database):
+            await another.enter_async_context(leased(other))
+            sync_other["clients"].insert_one({})
+            return await read(database)
+
+        monkeypatch.setattr(target, "existing_collections", reads)
+        with pytest.raises(LeaseHeldError):
+            await restore_backup(backup, other)
 
 
 async def test_a_restore_beside_a_run_is_refused(legacy, database, backup):
