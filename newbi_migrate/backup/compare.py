@@ -148,6 +148,7 @@ async def compare_backup(
     run_records: bool = False,
     metadata: bool = True,
     documents: bool = True,
+    source: str | None = None,
 ) -> Comparison:
     """Compares a backup of ours with a database; verify it first.
 
@@ -163,6 +164,7 @@ async def compare_backup(
         metadata: Whether options and indexes count.
         documents: Whether the documents that differ are named; without, it is one read, and a
             collection is named alone.
+        source: Name of the database, where a dump holds several.
 
     Raises:
         UsageError: It is no backup of ours, or encrypted and there is no key; or a field cannot be
@@ -172,7 +174,7 @@ async def compare_backup(
         UnsupportedError: The database holds nothing.
     """
     ignored = fields_to_ignore(without)
-    dump = await asyncio.to_thread(Dump, path, identities)
+    dump = await asyncio.to_thread(Dump, path, identities, source=source)
     if dump.manifest is None:
         raise UsageError(
             f"{str(path)!r} has no manifest, so it cannot be compared with a database.",

@@ -258,8 +258,8 @@ def verify_backup(
 ) -> None:
     """Check that a backup is whole; with --compare, that the database equals it.
 
-    A dump of mongodump can be checked too. Of an encrypted backup the bytes of every file are
-    checked without its key, and --compare works as long as nothing differs.
+    A dump of mongodump can be checked too, but not compared. Of an encrypted backup the bytes of
+    every file are checked without its key, and --compare works as long as nothing differs.
     """
     with call.session("verify-backup") as session:
         from newbi_migrate.backup.compare import compare_backup, fields_to_ignore
@@ -292,7 +292,12 @@ def verify_backup(
                     return verification, None
                 async with session.database(database) as live:
                     return verification, await compare_backup(
-                        path, live, identities=keys, progress=progress, without=ignored
+                        path,
+                        live,
+                        identities=keys,
+                        progress=progress,
+                        without=ignored,
+                        source=source_database,
                     )
 
         verification, comparison = session.run(verifying)

@@ -343,6 +343,20 @@ def test_a_comparison_ignores_only_top_level_fields(quick, clean, backup, name):
     assert "cannot ignore" in answer.sentence
 
 
+def test_a_dump_of_several_databases_that_cannot_be_compared_is_not_asked_for_its_database_again(
+    quick, clean, other, tmp_path
+):
+    """It was named; what is missing is a manifest."""
+    other["x"].insert_one({"_id": 1})
+    write_mongodump(clean, tmp_path / "dump", zipped=True)
+    write_mongodump(other, tmp_path / "dump", zipped=True)
+    named = ("--source-database", clean.name, tmp_path / "dump")
+    answer = quick("verify-backup", "--compare", *named)
+
+    assert ExitCode.USAGE == answer.code
+    assert "has no manifest" in answer.sentence
+
+
 def test_a_comparison_tells_whole_collections_from_documents(quick, clean, backup):
     """A collection that was given another name counts as two, and not as two documents."""
     clean["Users"].rename("Users_elsewhere")
@@ -448,6 +462,20 @@ def test_at_a_terminal_the_name_must_be_typed(clean, backup, uri, monkeypatch, c
     assert "restore drops 3 collections (Users, invoices, late) and restores" in said
     expected = ["late: disappeared"] if right else []
     assert expected == changes(before, fingerprint(clean))
+
+
+def test_bytes_that_are_no_text_are_not_the_databases_name(clean, backup, uri, monkeypatch, capfd):
+    """A terminal may send another encoding than it says."""
+
+    class Latin(io.TextIOWrapper):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("MONGODB_URI", uri)
+    monkeypatch.setattr("sys.stdin", Latin(io.BytesIO(b"caf\xe9\n"), encoding="utf-8"))
+    code = run(["restore", "--drop", str(backup)])
+
+    assert ExitCode.USAGE == code, capfd.readouterr().err
 
 
 def test_a_migration_while_a_restore_waits_for_the_name_stops_the_restore(
