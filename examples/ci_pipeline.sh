@@ -28,12 +28,12 @@ migrate)
         newbi-migrate migrate --plan plan.json --confirm --json >result.json
         code=$?
         [ $code -eq 7 ] || break
-        echo "Interrupted; attempt $attempt is followed by another."
+        echo "Attempt $attempt was interrupted."
     done
     case $code in
     0) echo "Done." ;;
     5) echo "Done, and something was quarantined: read \"quarantine\" in result.json." ;;
-    3) echo "The database has moved on since the plan: plan again, and review that." ;;
+    3) echo "Not as planned, or documents kept coming in: read result.json." ;;
     6) echo "Another run is under way; nothing was written." ;;
     *) echo "Not done: the reason is in result.json." ;;
     esac

@@ -100,9 +100,10 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
             {
                 ExitCode.DONE: "all of it is there",
                 ExitCode.PENDING: "the database changed between what was shown and the "
-                "confirmation, and nothing was touched; or all is there except indexes that the "
-                "server would not build",
-                ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was touched",
+                "confirmation, and nothing was touched; or somebody else wrote to the target; or "
+                "all is there except indexes that the server would not build",
+                ExitCode.LOCAL_FILE: f"{_DAMAGED}, and nothing was touched; or it changed, or "
+                "holds what no server takes: the message says what became of the collection",
                 ExitCode.LEASE_HELD: "a run or another restore is under way in that database",
                 ExitCode.INTERRUPTED: "it was interrupted, or lost its lease; the same command "
                 "goes on where it stopped",
@@ -313,7 +314,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
         "over .env",
         "NEWBI_SMOKE_EMAIL": "e-mail of the user whom smoke signs in, where no --email names one",
         "NEWBI_SMOKE_PASSWORD": "their password, where no --password-file holds it",
-        "NEWBI_MONGOD": "the mongod that demo starts, instead of one on the search path",
+        "NEWBI_MONGOD": "the mongod that demo and rehearse start, before any other",
         "NO_COLOR": "if set, output is plain",
         "NEWBI_MIGRATE_TRACEBACK": "if set, an error shows where in the code it happened",
     }
