@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, islice
@@ -23,6 +23,7 @@ from newbi_migrate.mapping.email import is_normalised, normalise_email
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.mapping.packed import (
     IdColumn,
+    InAnyOf,
     Interned,
     PackedGroups,
     PackedIds,
@@ -445,16 +446,28 @@ def decide_users(
     *,
     duplicates: DuplicatePolicy = DuplicatePolicy.QUARANTINE,
     aliases: AliasPolicy = AliasPolicy.VERIFIED,
+    became: Mapping[ObjectId, ObjectId] | None = None,
 ) -> Iterator[UserDecision]:
     """Decide about every legacy user, in the order in which they are given.
 
     The order matters only between users who want the same slug, phone number or referral
     code: the first gets it. Give them in the order of their ids.
+
+    Args:
+        legacy: What has to be known of them.
+        target: What is there already.
+        duplicates: What becomes of those who share an address with another.
+        aliases: Who becomes an existing user with the same address.
+        became: Those who became another user before, with that one: they stay that user, whatever
+            the addresses and the choices are today.
     """
     keys = legacy if isinstance(legacy, LegacyKeys) else LegacyKeys.of(legacy)
     legacy_ids = PackedIds.of_rows(keys.ids.object_ids())
     users = TargetUsers.of(target)
-    refused = _quarantined_duplicates(keys, users, duplicates)
+    known_as = _standing(became, users)
+    refused = _quarantined_duplicates(keys, InAnyOf(users, known_as), duplicates)
+    # Each of them is a legacy user who was migrated before.
+    migrated = InAnyOf(legacy_ids, {other for own, other in known_as.items() if own in legacy_ids})
     unusable = frozenset(map(digest_of, target.unusable_emails))
     wanted = _claims(keys, users)
     # Claims to what must be unique; addresses of users with unusable ids stay reserved.
@@ -463,13 +476,13 @@ def decide_users(
     codes = _Claimed(wanted[2], users.codes, users)
     by_email = _by_email(emails, users)
     memberships = _Groups.of(target)
-    slugs = _TakenSlugs(keys, by_email, target)
+    slugs = _TakenSlugs(keys, by_email, known_as.values(), target)
 
     for position, key in enumerate(keys):
         found = (
             Reason.DUPLICATE_EMAIL
             if position in refused
-            else _identity(key, users, unusable, by_email, legacy_ids, aliases)
+            else _identity(key, users, known_as, unusable, by_email, migrated, aliases)
         )
         if isinstance(found, Reason):
             yield UserDecision(key.id, Outcome.QUARANTINED, reason=found)
@@ -503,16 +516,26 @@ def decide_users(
 
 
 def workspaces_after(
-    legacy_ids: Iterable[object], decisions: Iterable[UserDecision], target: Target
+    legacy_ids: Iterable[object],
+    decisions: Iterable[UserDecision],
+    target: Target,
+    became: Mapping[ObjectId, ObjectId] | None = None,
 ) -> Workspaces:
     """Who is who once the decisions have been carried out.
 
     A quarantined user stays without a workspace, and their documents are told why. A user the
-    decisions do not concern keeps the workspace their memberships give them.
+    decisions do not concern keeps the workspace their memberships give them, and who became
+    another user before stays that user, though nothing be decided about them.
+
+    Args:
+        legacy_ids: The ids of all legacy users.
+        decisions: What becomes of them.
+        target: What was there before.
+        became: As for :func:`decide_users`.
     """
     decided = decisions if isinstance(decisions, Decisions) else Decisions(decisions)
     ids = legacy_ids if isinstance(legacy_ids, IdColumn) else IdColumn(legacy_ids)
-    memberships = _Groups.of(target)
+    memberships, known_as = _Groups.of(target), _standing(became, target.users)
     quarantined, nowhere = decided.quarantined, Reason.OWNER_QUARANTINED
     return Workspaces(
         organizations=PackedIds.of_rows(
@@ -522,9 +545,14 @@ def workspaces_after(
             )
         ),
         users=PackedIds.of_rows(
-            chain((i.binary for i in target.users), ids.object_ids(), decided.users())
+            chain(
+                (i.binary for i in target.users),
+                ids.object_ids(),
+                decided.users(),
+                (i.binary for i in known_as),
+            )
         ),
-        aliases=dict(decided.aliases()),
+        aliases={**known_as, **dict(decided.aliases())},
         by_user=PackedMap(
             chain(
                 ((i.binary, nowhere) for i in quarantined()),
@@ -538,6 +566,15 @@ def workspaces_after(
             chain(memberships.rows(), (user + workspace for user, workspace in decided.placed()))
         ),
     )
+
+
+def _standing(
+    became: Mapping[ObjectId, ObjectId] | None, users: Container[object]
+) -> dict[ObjectId, ObjectId]:
+    """Who is known as another user still: that one is there, and nobody has the id they had."""
+    return {
+        own: other for own, other in (became or {}).items() if other in users and own not in users
+    }
 
 
 class _Groups:
@@ -654,14 +691,18 @@ class _TakenSlugs:
     """
 
     def __init__(
-        self, keys: LegacyKeys, by_email: Mapping[_Text, Sequence[TargetUser]], target: Target
+        self,
+        keys: LegacyKeys,
+        by_email: Mapping[_Text, Sequence[TargetUser]],
+        known_as: Iterable[ObjectId],
+        target: Target,
     ) -> None:
         self._there = array(
             "q", sorted(hash(slug) for slug in target.organizations.values() if slug is not None)
         )
-        existing = (tail_of(user.id) for users in by_email.values() for user in users)
+        existing = {user.id for users in by_email.values() for user in users}.union(known_as)
         # The first candidate ends with the end of the id.
-        self._wanted = repeated(keys.ids.tails(), existing)
+        self._wanted = repeated(keys.ids.tails(), map(tail_of, existing))
         self._given: set[str] = set()
 
     def __contains__(self, slug: object) -> bool:
@@ -701,7 +742,7 @@ def _owned(memberships: Iterable[Membership]) -> ObjectId | Reason | None:
 
 
 def _quarantined_duplicates(
-    keys: LegacyKeys, users: TargetUsers, policy: DuplicatePolicy
+    keys: LegacyKeys, migrated: Container[object], policy: DuplicatePolicy
 ) -> set[int]:
     groups: dict[_Text, list[int]] = defaultdict(list)
     shared = repeated(keys.emails.heads())
@@ -714,10 +755,10 @@ def _quarantined_duplicates(
         if len(positions) == 1:
             continue
         # Whoever was migrated before has the address; that decision is not taken again.
-        keepers = [p for p in positions if keys.ids[p] in users]
+        keepers = [p for p in positions if keys.ids[p] in migrated]
         if not keepers and policy is DuplicatePolicy.KEEP_NORMALIZED:
             keepers = [p for p in positions if keys[p].normalized]
-        if len(keepers) > 1 and not all(keys.ids[p] in users for p in keepers):
+        if len(keepers) > 1 and not all(keys.ids[p] in migrated for p in keepers):
             keepers = []
         refused.update(p for p in positions if p not in keepers)
     return refused
@@ -726,9 +767,10 @@ def _quarantined_duplicates(
 def _identity(
     key: LegacyKey,
     users: TargetUsers,
+    known_as: Mapping[ObjectId, ObjectId],
     unusable: frozenset[bytes],
     by_email: Mapping[_Text, Sequence[TargetUser]],
-    legacy_ids: PackedIds,
+    migrated: Container[object],
     aliases: AliasPolicy,
 ) -> tuple[ObjectId, Outcome] | Reason:
     if not isinstance(key.id, ObjectId):
@@ -737,6 +779,8 @@ def _identity(
         return Reason.UNREADABLE
     if key.id in users:
         return key.id, Outcome.PRESENT
+    if key.id in known_as:
+        return known_as[key.id], Outcome.ALIASED
     if key.email is None:
         return Reason.EMAIL_MISSING
     if key.email in unusable:
@@ -747,7 +791,7 @@ def _identity(
     if len(others) > 1:
         return Reason.ALIAS_AMBIGUOUS
     other = others[0]
-    if other.id in legacy_ids:
+    if other.id in migrated:
         # That user is another legacy user, migrated before: two people, not one.
         return Reason.DUPLICATE_EMAIL
     if aliases is AliasPolicy.REFUSE:

@@ -356,13 +356,21 @@ async def refuse_if_restoring(database: Database) -> None:
         )
 
 
-async def migrated_users(database: Database, run_id: ObjectId) -> AsyncIterator[Mapping[str, Any]]:
+async def migrated_users(
+    database: Database, run_id: ObjectId, only: Mapping[str, Any] | None = None
+) -> AsyncIterator[Mapping[str, Any]]:
     """Who became who in a run: one line for each legacy user.
+
+    Args:
+        database: Where.
+        run_id: The run.
+        only: Which lines; all by default.
 
     Raises:
         DamagedRecordsError: A line is not what this tool writes.
     """
-    async with database[USERS].find(_lines_of(run_id), batch_size=BATCH_DOCUMENTS) as cursor:
+    query = {**_lines_of(run_id), **(only or {})}
+    async with database[USERS].find(query, batch_size=BATCH_DOCUMENTS) as cursor:
         async for document in cursor:
             if not is_user_line(document):
                 raise _damaged(USERS, document["_id"])

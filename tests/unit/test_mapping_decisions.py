@@ -184,6 +184,75 @@ def test_an_address_of_a_user_migrated_before_is_a_duplicate():
     ]
 
 
+def test_who_became_another_user_stays_that_user():
+    """Neither the addresses of today nor the choices take the decision again."""
+    there = target(TargetUser(OTHER, "new@newbi.fr"))
+    expected = UserDecision(
+        LEA, Outcome.ALIASED, None, OTHER, organization_id(OTHER), slug="org-00000001"
+    )
+
+    assert [expected] == decide(key(LEA), there=there, became={LEA: OTHER})
+    assert [expected] == decide(key(LEA, None), there=there, became={LEA: OTHER})
+    assert [expected] == decide(
+        key(LEA), there=there, became={LEA: OTHER}, aliases=AliasPolicy.REFUSE
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "outcome"),
+    [
+        (Target(), Outcome.CREATED),
+        (target(TargetUser(LEA, None)), Outcome.PRESENT),
+        (target(TargetUser(LEA, None), TargetUser(OTHER, None)), Outcome.PRESENT),
+    ],
+)
+def test_who_became_another_user_is_decided_about_anew_where_that_one_is_gone(there, outcome):
+    """Or where somebody is there who has the id they had."""
+    (found,) = decide(key(LEA), there=there, became={LEA: OTHER})
+
+    assert (outcome, LEA) == (found.outcome, found.user_id)
+
+
+@pytest.mark.parametrize("policy", DuplicatePolicy)
+def test_who_became_another_user_keeps_the_address(policy):
+    """As who was created does: the one who came late is the duplicate."""
+    there = target(TargetUser(OTHER, "lea@newbi.fr", verified=True))
+    found = decide(key(LEA), key(HUGO), there=there, duplicates=policy, became={LEA: OTHER})
+
+    assert (Outcome.ALIASED, OTHER) == (found[0].outcome, found[0].user_id)
+    assert quarantined(HUGO, Reason.DUPLICATE_EMAIL) == found[1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ([key(LEA), key(HUGO, "hugo@newbi.fr")], quarantined(HUGO, Reason.DUPLICATE_EMAIL)),
+        # Of the first only the record is left.
+        (
+            [key(HUGO, "hugo@newbi.fr")],
+            UserDecision(
+                HUGO, Outcome.ALIASED, None, OTHER, organization_id(OTHER), slug="org-00000001"
+            ),
+        ),
+    ],
+)
+def test_nobody_becomes_a_user_whom_another_legacy_user_became(keys, expected):
+    """They are two people and not one, whatever address that user has today."""
+    there = target(TargetUser(OTHER, "hugo@newbi.fr", verified=True))
+
+    assert expected == decide(*keys, there=there, became={LEA: OTHER})[-1]
+
+
+def test_who_became_another_user_shares_no_slug_with_anybody():
+    """The slug ends with the id of the user they became."""
+    there = target(TargetUser(HUGO, "hugo@newbi.fr"))
+    found = decide(key(LEA), key(ZOE, "zoe@newbi.fr"), there=there, became={ZOE: HUGO})
+
+    assert [LEA, HUGO] == [decision.user_id for decision in found]
+    assert "org-aaaaaaaa" == found[0].slug
+    assert found[1].slug not in (None, "org-aaaaaaaa")
+
+
 # -- duplicates ---------------------------------------------------------------------------------
 
 
@@ -557,3 +626,19 @@ def test_a_legacy_id_of_another_type_is_nobody():
     )
 
     assert Workspaces() == workspaces
+
+
+@pytest.mark.parametrize(
+    "decisions", [[], [quarantined(LEA, Reason.UNREADABLE)]], ids=["none", "unreadable"]
+)
+def test_documents_follow_who_became_another_user_though_nothing_is_decided_about_them(decisions):
+    """Their legacy user cannot be read today, or is gone."""
+    there = target(
+        TargetUser(OTHER, None), organizations={ATELIER: None}, members=[(ATELIER, OTHER, "owner")]
+    )
+    ids = [decision.legacy_id for decision in decisions]
+    workspaces = workspaces_after(ids, decisions, there, {LEA: OTHER, HUGO: ANOTHER})
+
+    assert {LEA: OTHER} == workspaces.aliases
+    assert {LEA, OTHER} == workspaces.users
+    assert (ATELIER, Reason.OWNER_UNKNOWN) == (workspaces.of_user(LEA), workspaces.of_user(HUGO))

@@ -41,12 +41,16 @@ from newbi_migrate.migration.planning.results import (
 from newbi_migrate.migration.planning.survey import Survey, odd_target, refusing_index, survey
 from newbi_migrate.migration.planning.unusable import unusable_ids
 from newbi_migrate.migration.planning.users import UserPlane, line_of
-from newbi_migrate.migration.run.accounted import last_migration, recorded_reasons
+from newbi_migrate.migration.run.accounted import (
+    last_migration,
+    recorded_aliases,
+    recorded_reasons,
+)
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo, views_on
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.runs import quarantined_documents, read_runs
+from newbi_migrate.store.runs import RunRecord, quarantined_documents, read_runs
 
 __all__ = [
     "chosen_collections",
@@ -239,9 +243,9 @@ class _Users:
         self.filled: dict[tuple[str, str], list[ObjectId]] = defaultdict(list)
 
 
-async def _of_the_migration(database: Database, options: MigrationOptions) -> MigrationOptions:
+def _of_the_migration(runs: Sequence[RunRecord], options: MigrationOptions) -> MigrationOptions:
     """The choices of the last migration, which decided who is who: a backfill does not."""
-    last = last_migration(await read_runs(database))
+    last = last_migration(runs)
     if last is None:
         return options
     return MigrationOptions.from_policy(
@@ -260,9 +264,17 @@ async def _plan_users(
     planned = _Users()
     keys = await plane.keys()
     target, odd = await plane.target()
-    chosen = await _of_the_migration(database, options) if documents_only else options
+    runs = await read_runs(database)
+    became = await recorded_aliases(database, runs, comment=_COMMENT)
+    chosen = _of_the_migration(runs, options) if documents_only else options
     decisions = Decisions(
-        decide_users(keys, target, duplicates=chosen.duplicate_emails, aliases=chosen.aliases)
+        decide_users(
+            keys,
+            target,
+            duplicates=chosen.duplicate_emails,
+            aliases=chosen.aliases,
+            became=became,
+        )
     )
     legacy_ids = keys.ids
     # What is known of all users is held no longer than it takes to decide about them.
@@ -285,7 +297,7 @@ async def _plan_users(
             for d in decisions
             if d.user_id is None or d.workspace in known.get(d.user_id, frozenset())
         )
-        planned.workspaces = workspaces_after(legacy_ids, settled, target)
+        planned.workspaces = workspaces_after(legacy_ids, settled, target, became)
         nobody = Decisions()
         planned.findings.extend(await odd.after(target, nobody))
         planned.findings.extend(odd.no_email(()))
@@ -294,7 +306,7 @@ async def _plan_users(
         ):
             planned.findings.append(finding)
         return planned
-    planned.workspaces = workspaces_after(legacy_ids, decisions, target)
+    planned.workspaces = workspaces_after(legacy_ids, decisions, target, became)
     planned.findings.extend(await odd.after(target, decisions))
     existing = target.users
     del target

@@ -7,15 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from bson import ObjectId
+
+from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.raw import element
 from newbi_migrate.store.reading import matching
 from newbi_migrate.store.runs import RunRecord, migrated_users, users_taken_back
 
-__all__ = ["Unaccounted", "last_migration", "recorded_reasons", "unaccounted_users"]
+__all__ = [
+    "Unaccounted",
+    "last_migration",
+    "recorded_aliases",
+    "recorded_reasons",
+    "unaccounted_users",
+]
+
+_ALIASED: Final = {
+    "outcome": Outcome.ALIASED.value,
+    "reason": None,
+    "userId": {"$ne": None},
+    "_id.legacy": {"$type": "objectId"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,34 @@ async def recorded_reasons(database: Database, runs: Iterable[RunRecord]) -> dic
         async for line in lines
         if line.get("reason") is not None
     }
+
+
+async def recorded_aliases(
+    database: Database, runs: Iterable[RunRecord], *, comment: str
+) -> dict[ObjectId, ObjectId]:
+    """Legacy users who became another user in a migration that stands, with that one.
+
+    Who went back since with a part of a run is not among them.
+
+    Args:
+        database: Where.
+        runs: All runs, the newest first.
+        comment: Attached to every command.
+
+    Raises:
+        DamagedRecordsError: A line is not what this tool writes.
+    """
+    aliases: dict[ObjectId, ObjectId] = {}
+    for run in runs:
+        if not run.stands or run.command != "migrate":
+            continue
+        lines = [line async for line in migrated_users(database, run.run_id, _ALIASED)]
+        gone = await users_taken_back(database, run, comment=comment) if lines else set()
+        for line in lines:
+            legacy_id = line["_id"]["legacy"]
+            if id_key(legacy_id) not in gone:
+                aliases.setdefault(legacy_id, line["userId"])
+    return aliases
 
 
 async def unaccounted_users(

@@ -57,7 +57,7 @@ class Recorded:
 
     Attributes:
         quarantined: Key of each that was quarantined, to the reason.
-        aliases: Those who became another user.
+        aliases: Those who became another user, with that one.
         migrated: Ids of those who were migrated, and of the users they became.
         joined: Ids of the organizations in which a run created a membership.
         in_part: Whether a run is there in part.
@@ -122,6 +122,7 @@ class PeopleReader:
                 target,
                 duplicates=self._options.duplicate_emails,
                 aliases=self._options.aliases,
+                became=recorded.aliases,
             )
         )
         people = People(
@@ -247,15 +248,4 @@ def _workspaces(
     """Who is who now: an organization a later run would create is no workspace yet."""
     known = {(m.user_id, m.organization_id) for m in target.memberships}
     settled = [d for d in decisions if d.user_id is None or (d.user_id, d.workspace) in known]
-    workspaces = workspaces_after((key.id for key in keys), settled, target)
-    aliases = {**recorded.aliases, **workspaces.aliases}
-    if aliases == workspaces.aliases:
-        return workspaces
-    # The legacy users are gone and only the records still know who became whom.
-    return Workspaces(
-        workspaces.organizations,
-        workspaces.users | aliases.keys(),
-        aliases,
-        workspaces.by_user,
-        workspaces.members,
-    )
+    return workspaces_after((key.id for key in keys), settled, target, recorded.aliases)

@@ -14,6 +14,7 @@ from newbi_migrate.mapping.values import ABSENT, IdForm, read_id
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.index_plan import lists_in_the_way
 from newbi_migrate.migration.planning.survey import source_now, survey
+from newbi_migrate.migration.run.accounted import recorded_aliases
 from newbi_migrate.migration.run.baseline import provable_run
 from newbi_migrate.migration.validation import rules
 from newbi_migrate.migration.validation.conservation import check_conservation
@@ -179,7 +180,6 @@ class Structure:
 
     async def _recorded(self) -> Recorded:
         quarantined: dict[bytes, str] | None = None
-        aliases: dict[ObjectId, ObjectId] = {}
         migrated: set[ObjectId] = set()
         joined: set[ObjectId] = set()
         # Each run records everybody it quarantined, so the newest one knows all of them.
@@ -190,8 +190,6 @@ class Structure:
             async for line in migrated_users(self._database, run.run_id):
                 if line.get("reason") is not None:
                     reasons[id_key(line["_id"]["legacy"])] = line["reason"]
-                elif line.get("outcome") == "aliased":
-                    aliases.setdefault(line["_id"]["legacy"], line["userId"])
                 if line.get("userId") is not None:
                     migrated |= {line["_id"]["legacy"], line["userId"]}
                 if line.get("memberId") is not None:
@@ -200,7 +198,7 @@ class Structure:
                 quarantined = reasons
         return Recorded(
             quarantined or {},
-            aliases,
+            await recorded_aliases(self._database, self._runs, comment=COMMENT),
             frozenset(migrated),
             frozenset(joined),
             self._state.origins.in_part,
