@@ -116,12 +116,15 @@ class Existing:
         accounts: Their accounts, those too that name them by text, which Better Auth does not see.
         organization: The organization of their decision, if it exists.
         is_member: Whether they are a member of it.
+        filled: Whether a migration that stands has filled these documents before. What is missing
+            in them now was emptied by people since, and stays so.
     """
 
     user: Mapping[str, Any] | None = None
     accounts: tuple[Mapping[str, Any], ...] = ()
     organization: Mapping[str, Any] | None = None
     is_member: bool = False
+    filled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,8 @@ def writes_for(
 ) -> UserWrites:
     """The user, account, organization and member documents of one legacy user.
 
-    Pure: what exists is handed in. Where a document exists, only fields it lacks are filled.
+    Pure: what exists is handed in. Where a document exists, only fields it lacks are filled, and
+    these once.
 
     Args:
         legacy: The legacy user as stored.
@@ -181,7 +185,7 @@ def writes_for(
     def fill(collection: str, have: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         merge, left = only_fillable(fill_missing(have, wanted), FILLABLE[collection])
         not_carried.extend(left)
-        if merge.values:
+        if merge.values and not existing.filled:
             writes.append(SetMissing(collection, have["_id"], merge.values, merge.prior))
         for path in merge.conflicts:
             report("conflict", collection, have["_id"], path)
@@ -225,7 +229,7 @@ def _about_person(
 ) -> Iterator[Finding]:
     """Who cannot sign in, who should not, and what is not carried over as it is stored."""
     there = {name: v for name, v in (existing.user or {}).items() if not is_missing(v)}
-    now = {**user, **there}
+    now = there if existing.filled else {**user, **there}
     email = now.get("email")
     if email is not None and not (is_normalised(email) and is_accepted(email)):
         collection = "user" if "email" in there else source
@@ -322,7 +326,7 @@ def _organization(
         wanted = company_fields_missing(document, existing.organization)
         fill("organization", existing.organization, wanted)
         stored = {k: v for k, v in existing.organization.items() if not is_missing(v)}
-        result: Mapping[str, Any] = {**wanted, **stored}
+        result: Mapping[str, Any] = stored if existing.filled else {**wanted, **stored}
     elif decision.slug is not None:
         result = organization_document(document, user_id=user_id, slug=decision.slug, created=born)
         writes.append(Insert("organization", result))

@@ -145,6 +145,11 @@ class RunRecord:
         return self.stands and bool(self.document.get("rollback"))
 
     @property
+    def last_lease(self) -> int:
+        """Number of the last lease under which anybody worked on it, to take it back too."""
+        return max(self.number, self.document.get("token") or 0)
+
+    @property
     def journal_entries(self) -> int:
         """How many entries its journal has at least."""
         return self.document.get("journalEntries") or 0

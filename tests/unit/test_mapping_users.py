@@ -561,6 +561,21 @@ def test_what_an_organization_still_lacks_after_a_fill_is_told():
     ]
 
 
+def test_what_a_migration_filled_before_is_not_filled_again():
+    """People emptied it: only what is stored is told of, and whom it contradicts."""
+    user = {**USER, "email": None, "name": " ", "phoneNumber": "07"}
+    organization = {**ORGANIZATION, "companyName": "Studio", "companyEmail": None}
+    existing = replace(in_place(user=user, organization=organization), filled=True)
+    found = written(decision=MERGED, existing=existing, email="not an address")
+
+    assert () == found.writes
+    assert (
+        Finding("conflict", "user", LEA, "phoneNumber"),
+        Finding("conflict", "organization", HOME, "companyName"),
+        Finding("company-incomplete", "organization", HOME, "companyEmail"),
+    ) == found.findings
+
+
 def test_a_membership_that_is_missing_is_made():
     """An organization without its owner is one that nobody sees."""
     found = written(decision=MERGED, existing=in_place(is_member=False))

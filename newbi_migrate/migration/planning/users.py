@@ -34,11 +34,13 @@ from newbi_migrate.mapping.values import is_missing, read_id
 from newbi_migrate.mapping.workspace import Membership, roles_of
 from newbi_migrate.migration.planning.people import USER_FIELDS, TargetOddities
 from newbi_migrate.migration.planning.results import UserLine
+from newbi_migrate.migration.run.accounted import filled_before
 from newbi_migrate.store.decoding import decode, decode_element, decoded, documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.raw import Element, element_at, has_room_at
 from newbi_migrate.store.reading import scan
+from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["USER_BATCH", "UserPlane", "line_of"]
 
@@ -114,6 +116,7 @@ class UserPlane:
 
     async def writes(self, decisions: Decisions) -> AsyncIterator[list[UserWrites]]:
         """What is written for the legacy users, a batch of them at a time."""
+        runs = await read_runs(self._database)
         batch: list[tuple[Mapping[str, Any], UserDecision]] = []
         async for document, _ in self._documents():
             position = decisions.position(document.get("_id"))
@@ -122,33 +125,45 @@ class UserPlane:
                 continue
             batch.append((document, decisions[position]))
             if len(batch) >= USER_BATCH:
-                yield await self._batch(batch)
+                yield await self._batch(batch, runs)
                 batch = []
         if batch:
-            yield await self._batch(batch)
+            yield await self._batch(batch, runs)
 
     async def _batch(
-        self, batch: Sequence[tuple[Mapping[str, Any], UserDecision]]
+        self,
+        batch: Sequence[tuple[Mapping[str, Any], UserDecision]],
+        runs: Sequence[RunRecord],
     ) -> list[UserWrites]:
         facts = await self._facts([decision for _, decision in batch])
-        results: list[UserWrites] = []
-        for document, decision in batch:
-            user_id, workspace = decision.user_id, decision.workspace
-            existing = Existing()
-            if user_id is not None:
-                existing = Existing(
-                    user=facts.users.get(user_id),
-                    accounts=facts.accounts.get(user_id, ()),
-                    organization=None if workspace is None else facts.organizations.get(workspace),
-                    is_member=workspace is not None and (workspace, user_id) in facts.members,
-                )
-            results.append(
-                _as_stored(
-                    writes_for(document, decision, existing, source=self._source),
-                    facts.raw,
-                )
-            )
+        results = [self._written(document, decision, facts) for document, decision in batch]
+        filling = [writes.decision.legacy_id for writes in results if _fills(writes)]
+        if filling:
+            before = await filled_before(self._database, runs, filling)
+            for position, writes in enumerate(results):
+                if _fills(writes) and writes.decision.legacy_id in before:
+                    results[position] = self._written(*batch[position], facts, filled=True)
         return results
+
+    def _written(
+        self,
+        document: Mapping[str, Any],
+        decision: UserDecision,
+        facts: _Facts,
+        *,
+        filled: bool = False,
+    ) -> UserWrites:
+        user_id, workspace = decision.user_id, decision.workspace
+        existing = Existing()
+        if user_id is not None:
+            existing = Existing(
+                user=facts.users.get(user_id),
+                accounts=facts.accounts.get(user_id, ()),
+                organization=None if workspace is None else facts.organizations.get(workspace),
+                is_member=workspace is not None and (workspace, user_id) in facts.members,
+                filled=filled,
+            )
+        return _as_stored(writes_for(document, decision, existing, source=self._source), facts.raw)
 
     async def _facts(self, decisions: Iterable[UserDecision]) -> _Facts:
         users = [d.user_id for d in decisions if d.user_id is not None]
@@ -197,6 +212,10 @@ class UserPlane:
     ) -> AsyncIterator[dict[str, Any]]:
         found = scan(self._database[collection], query, fields, comment=self._comment)
         return documents_of(found)
+
+
+def _fills(writes: UserWrites) -> bool:
+    return any(isinstance(write, SetMissing) for write in writes.writes)
 
 
 def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> UserWrites:

@@ -1,16 +1,17 @@
-"""Legacy users whom no run that is in place accounts for.
+"""What runs that are in place recorded of legacy users.
 
-They have come since, or went back with a part of a run.
+Of whom none holds a line has come since, or went back with a part of a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bson import ObjectId
 
+from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
@@ -20,16 +21,18 @@ from newbi_migrate.store.runs import RunRecord, migrated_users, users_taken_back
 
 __all__ = [
     "Unaccounted",
+    "filled_before",
     "last_migration",
     "recorded_aliases",
     "recorded_reasons",
     "unaccounted_users",
 ]
 
+# Of users whom a run migrated, and whom the server did not refuse.
+_MIGRATED: Final = {"userId": {"$ne": None}, "reason": None}
 _ALIASED: Final = {
+    **_MIGRATED,
     "outcome": Outcome.ALIASED.value,
-    "reason": None,
-    "userId": {"$ne": None},
     "_id.legacy": {"$type": "objectId"},
 }
 
@@ -102,6 +105,40 @@ async def recorded_aliases(
             if id_key(legacy_id) not in gone:
                 aliases.setdefault(legacy_id, line["userId"])
     return aliases
+
+
+async def filled_before(
+    database: Database, runs: Iterable[RunRecord], users: Collection[ObjectId]
+) -> frozenset[ObjectId]:
+    """Those of some legacy users whose documents a migration that stands has filled.
+
+    One counts for nobody if a part of a run was taken back after it, or a restore put users or
+    organizations in place: what it filled may be gone again.
+
+    Args:
+        database: Where.
+        runs: All runs, the newest first.
+        users: Ids of the legacy users.
+
+    Raises:
+        DamagedRecordsError: A line is not what this tool writes.
+    """
+    standing = [run for run in runs if run.stands]
+    undone = max(
+        (
+            run.last_lease
+            for run in standing
+            if run.partly_rolled_back or not run.replaced.isdisjoint(TARGET_COLLECTIONS)
+        ),
+        default=0,
+    )
+    found: set[ObjectId] = set()
+    for run in standing:
+        if run.command == "migrate" and run.number > undone:
+            named = [{"run": run.run_id, "legacy": user} for user in users]
+            lines = migrated_users(database, run.run_id, {**_MIGRATED, "_id": {"$in": named}})
+            found.update([line["_id"]["legacy"] async for line in lines])
+    return frozenset(found)
 
 
 async def unaccounted_users(

@@ -12,6 +12,7 @@ from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.rollback.results import RollbackOptions
 
 STRANGER = ObjectId("65f000000000000000000001")
@@ -111,3 +112,113 @@ async def test_an_alias_that_was_taken_back_is_decided_about_anew(migration, uri
             decided.append(outcomes(await other.plan()))
 
     assert [{Outcome.QUARANTINED: 1}] * 2 == decided
+
+
+# -- what was filled ----------------------------------------------------------------------------
+
+PICTURE = "https://exemple.fr/jeanne.png"
+
+
+def complete(position):
+    """A legacy user with all that people may empty later."""
+    user = legacy_user(position)
+    user["profile"] |= {"phone": f"06{position}", "profilePicture": PICTURE}
+    user["company"]["website"] = "https://atelier.fr"
+    return user
+
+
+def there(database, position):
+    """A user of the application with nothing but an address."""
+    user = {"_id": USERS[position], "email": f"jeanne{position}@exemple.fr"}
+    database["user"].insert_one(user)
+
+
+def picture(database, position):
+    return database["user"].find_one({"_id": USERS[position]}).get("image")
+
+
+@pytest.mark.parametrize("created", [True, False], ids=["created", "there-before"])
+@pytest.mark.parametrize(
+    ("collection", "change"),
+    [
+        ("user", {"$unset": {"phoneNumber": ""}}),
+        ("user", {"$set": {"image": None}}),
+        ("organization", {"$set": {"website": ""}}),
+    ],
+)
+async def test_what_people_emptied_since_is_no_late_work_and_stays_empty(
+    migration, sync_database, created, collection, change
+):
+    """Plan, status, validation and the end of the migration say the same."""
+    sync_database["Users"].insert_one(complete(0))
+    if not created:
+        there(sync_database, 0)
+    await migration.apply()
+    assert 1 == sync_database[collection].update_one({}, change).modified_count
+    emptied = sync_database[collection].find_one()
+    plan, status = await migration.plan(), await migration.status()
+    report = await migration.validate(only=["legacy-user.*"])
+    ending = await migration.finalize(keep=True, dry_run=True)
+    again = await migration.apply()
+
+    assert (False, 0, ExitCode.DONE) == (plan.pending, status.late_users, report.exit_code)
+    assert ("Users_before_migration", None) == (ending.kept_as, again.run_id)
+    assert emptied == sync_database[collection].find_one()
+
+
+async def test_who_comes_late_is_filled_and_who_was_filled_before_is_not(migration, sync_database):
+    """They are in one batch."""
+    sync_database["Users"].insert_one(complete(0))
+    there(sync_database, 0)
+    await migration.apply()
+    sync_database["user"].update_one({}, {"$set": {"image": ""}})
+    sync_database["Users"].insert_one(complete(1))
+    there(sync_database, 1)
+    result = await migration.apply()
+
+    assert 1 == result.filled["user"]
+    assert ["", PICTURE] == [picture(sync_database, n) for n in range(2)]
+
+
+async def test_a_fill_that_was_taken_back_is_made_again_once(migration, sync_database):
+    """What a run filled went back with a part of it, and nobody emptied it."""
+    sync_database["Users"].insert_many([complete(0), complete(1)])
+    there(sync_database, 0)
+    await migration.apply()
+    await migration.rollback(options=RollbackOptions(users=(USERS[0],)))
+    taken_back = picture(sync_database, 0)
+    await migration.apply()
+    again = picture(sync_database, 0)
+    sync_database["user"].update_many({}, {"$set": {"image": None}})
+    plan = await migration.plan()
+
+    assert (None, PICTURE) == (taken_back, again)
+    assert not plan.pending
+
+
+async def test_users_of_a_backup_that_took_their_place_are_filled(
+    migration, sync_database, database, tmp_path
+):
+    """What a run had filled in the collection before is not there any more."""
+    sync_database["Users"].insert_one(complete(0))
+    there(sync_database, 0)
+    made = await migration.backup(tmp_path)
+    await migration.apply()
+    await restore_backup(made.path, database, drop=True, only=["user"])
+    before = picture(sync_database, 0)
+    await migration.apply()
+
+    assert (None, PICTURE) == (before, picture(sync_database, 0))
+
+
+async def test_a_fill_that_the_server_refused_is_tried_again(migration, sync_database):
+    """Who was quarantined for it was not filled."""
+    sync_database["Users"].insert_one(complete(0))
+    there(sync_database, 0)
+    sync_database.command("collMod", "user", validator={"image": {"$exists": False}})
+    first = await migration.apply()
+    sync_database.command("collMod", "user", validator={})
+    second = await migration.apply()
+
+    assert (1, 0) == tuple(each.outcomes[Outcome.QUARANTINED] for each in (first, second))
+    assert PICTURE == picture(sync_database, 0)
