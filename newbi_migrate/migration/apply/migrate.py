@@ -27,6 +27,7 @@ from newbi_migrate.migration.run.baseline import Baseline
 from newbi_migrate.migration.run.partly_written import take_back_partly_written
 from newbi_migrate.migration.run.runner import (
     Runner,
+    refuse_other_command,
     refuse_while_rolling_back,
     run_to_resume,
 )
@@ -67,7 +68,7 @@ async def plan_saved(
     refuse_while_rolling_back(runs)
     unfinished = run_to_resume(runs)
     if unfinished is not None:
-        _refuse_other_run(unfinished, "migrate", options, saved)
+        await _refuse_other_run(database, registry, unfinished, "migrate", options, saved)
     plan = await make_plan(database, registry, options, progress=progress)
     run = unfinished or next(iter(_followers(saved, runs)), None)
     written = Digests() if run is None else await of_journal(database, run.run_id)
@@ -174,7 +175,9 @@ class _Migrate:
             return replace(_nothing_done(plan), run_id=self.carried_out)
         unfinished = run_to_resume(runs)
         if unfinished is not None:
-            _refuse_other_run(unfinished, self.command, self.options, self.saved)
+            await _refuse_other_run(
+                database, registry, unfinished, self.command, self.options, self.saved
+            )
             self.backup_guard.refuse_other_backup(unfinished, self.backup)
             session = session.of_run(unfinished.run_id)
             await take_back_partly_written(session, await Journal.resume(session))
@@ -258,10 +261,17 @@ def _refuse_before_a_migration(runs: Sequence[RunRecord]) -> None:
         )
 
 
-def _refuse_other_run(
-    unfinished: RunRecord, command: str, options: MigrationOptions, saved: SavedPlan | None
+async def _refuse_other_run(
+    database: Database,
+    registry: Registry,
+    unfinished: RunRecord,
+    command: str,
+    options: MigrationOptions,
+    saved: SavedPlan | None,
 ) -> None:
-    refuse_other_choices(unfinished, command, options)
+    refuse_other_command(unfinished, command)
+    seen = await survey(database, registry, source=options.legacy_collection)
+    refuse_other_choices(unfinished, options, seen.source)
     if saved is not None:
         refuse_other_plan(saved, unfinished)
 

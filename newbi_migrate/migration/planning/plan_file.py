@@ -28,7 +28,6 @@ from newbi_migrate.migration.planning.digests import USERS, Digests
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.results import Plan, UserLine
 from newbi_migrate.migration.run.finishing import finishing
-from newbi_migrate.migration.run.runner import refuse_other_command
 from newbi_migrate.store.runs import RunRecord
 
 __all__ = [
@@ -202,16 +201,19 @@ def refuse_if_moved_on(
         )
 
 
-def refuse_other_choices(unfinished: RunRecord, command: str, options: MigrationOptions) -> None:
+def refuse_other_choices(unfinished: RunRecord, options: MigrationOptions, source: str) -> None:
     """Compare the choices at hand with those of a run that was interrupted.
+
+    Args:
+        unfinished: The run.
+        options: The choices.
+        source: The collection of legacy users that they name, or that was found.
 
     Raises:
         UsageError: They would not finish that run.
     """
-    refuse_other_command(unfinished, command)
-    asked, begun = options.policy(), dict(unfinished.policy)
-    # The source may be found out now and have been named then, which is the same choice.
-    asked["legacyCollection"] = begun["legacyCollection"] = None
+    # A run records the source that it found out as one that was named: it is the same choice.
+    asked, begun = {**options.policy(), "legacyCollection": source}, unfinished.policy
     differing = sorted(name for name in asked if asked[name] != begun.get(name))
     if differing:
         raise UsageError(

@@ -157,7 +157,7 @@ async def test_a_user_whom_the_server_refuses_is_counted_as_quarantined(uri, syn
     assert resumed.outcomes == result.outcomes
 
 
-async def stopped_at(wanted, uri, call=Migration.apply):
+async def stopped_at(wanted, uri, call=Migration.apply, **options):
     """Stop a run when a phase of it begins; what it raised."""
 
     class StopAt(NullProgress):
@@ -165,7 +165,8 @@ async def stopped_at(wanted, uri, call=Migration.apply):
             if name == wanted:
                 stopping.stop()
 
-    async with Migration(uri, progress=StopAt()) as stopping:
+    chosen = MigrationOptions(**options)
+    async with Migration(uri, options=chosen, progress=StopAt()) as stopping:
         with pytest.raises(InterruptedRunError) as caught:
             await call(stopping)
     return caught.value
@@ -174,6 +175,34 @@ async def stopped_at(wanted, uri, call=Migration.apply):
 async def stopped_at_rescan(uri):
     """Begin a migration, and stop it once all documents are written."""
     await stopped_at("rescan", uri)
+
+
+async def test_an_interrupted_run_is_finished_with_its_own_legacy_users(uri, sync_database):
+    """Another collection of them is another choice, whether it is named or found."""
+    sync_database["comptes"].insert_many([legacy_user(0), legacy_user(1)])
+    sync_database["Users"].insert_one(legacy_user(2))
+    await stopped_at("users", uri, legacy_collection="comptes")
+    refused = []
+    for other in (None, "Users"):
+        with pytest.raises(UsageError, match="legacyCollection was comptes") as caught:
+            await migrated(uri, legacy_collection=other)
+        refused.append(caught.value)
+    result = await migrated(uri, legacy_collection="comptes")
+
+    assert all("migrate --legacy-collection comptes" in error.next_step for error in refused)
+    assert {Outcome.CREATED: 2} == +Counter(result.outcomes)
+    assert {*USERS[:2]} == {user["_id"] for user in sync_database["user"].find()}
+
+
+@pytest.mark.parametrize("names", [(None, "Users"), ("Users", None)])
+async def test_legacy_users_that_are_found_and_named_are_the_same_choice(uri, sync_database, names):
+    """A run that found their collection is finished by a call that names it, and the reverse."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    begun, finished = names
+    await stopped_at("users", uri, legacy_collection=begun)
+    result = await migrated(uri, legacy_collection=finished)
+
+    assert result.resumed
 
 
 @pytest.mark.parametrize("phase", ["plan users", "plan indexes of collections"])
