@@ -53,6 +53,9 @@ __all__ = ["ApplyRequest", "apply_plan"]
 # A legacy user's id, and what became of them.
 _Line = tuple[Any, dict[str, Any]]
 
+# What makes the workspace of a user.
+_GIVES_WORKSPACE = frozenset({"user", "organization", "member"})
+
 _RESCANS = 3
 _TOLD_AT_ONCE = 1000
 
@@ -287,19 +290,27 @@ def _line(line: UserLine, failed: Reason | None = None) -> _Line:
 
 
 def _workspaces_without(plan: Plan, failed: Mapping[Any, Reason]) -> Workspaces:
-    """The workspaces where some users turned out not to be writable."""
+    """The workspaces where some users turned out not to be writable.
+
+    Whose user, organization and membership were there before keeps the workspace: an account, or a
+    field that is missing, changes nothing about documents.
+    """
     workspaces = plan.workspaces
     by_user: dict[ObjectId, ObjectId | Reason] = {}
     gone: set[ObjectId] = set()
+    nowhere: set[Any] = set()
     for line in plan.users:
-        if line.user_id is not None and line.legacy_id in failed:
+        if line.user_id is None or line.legacy_id not in failed:
+            continue
+        if not _GIVES_WORKSPACE.isdisjoint(line.creates):
+            nowhere.add(line.legacy_id)
             by_user[line.user_id] = Reason.OWNER_QUARANTINED
             if line.workspace is not None and "organization" in line.creates:
                 gone.add(line.workspace)
     return Workspaces(
         PackedIds(i for i in workspaces.organizations if i not in gone),
         workspaces.users,
-        {a: b for a, b in workspaces.aliases.items() if a not in failed},
+        {a: b for a, b in workspaces.aliases.items() if a not in nowhere},
         # What is said first counts: no copy of a million workspaces for a few that are different.
         ChainMap(by_user, cast("dict[ObjectId, ObjectId | Reason]", workspaces.by_user)),
         workspaces.members,

@@ -25,6 +25,7 @@ from newbi_migrate.errors import (
 )
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.users import FOLLOWS_MEMBERSHIP
+from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning import index_plan
 from newbi_migrate.migration.planning.options import MigrationOptions
@@ -155,6 +156,49 @@ async def test_a_user_whom_the_server_refuses_is_counted_as_quarantined(uri, syn
 
     assert {Outcome.CREATED: 2, Outcome.QUARANTINED: 1} == +Counter(result.outcomes)
     assert resumed.outcomes == result.outcomes
+
+
+def account_refused(database):
+    """They sign in with Google, and somebody lets nobody have two accounts."""
+    google = {"userId": USERS[0], "providerId": "google", "accountId": "1"}
+    database["account"].insert_one(google)
+    database["account"].create_index("userId", unique=True)
+
+
+def fill_refused(database):
+    database.command("collMod", "user", validator={"role": {"$exists": False}})
+
+
+@pytest.mark.parametrize(
+    ("user", "refused"),
+    [(USERS[0], account_refused), (USERS[0], fill_refused), (USERS[5], fill_refused)],
+    ids=["account", "fill", "fill-of-alias"],
+)
+async def test_documents_of_a_member_are_stamped_whatever_else_of_them_is_refused(
+    uri, sync_database, user, refused
+):
+    """Their workspace was there before, and is named by plan, run and validation alike."""
+    home = ObjectId()
+    sync_database["Users"].insert_one(legacy_user(0))
+    sync_database["user"].insert_one(
+        {"_id": user, "email": "jeanne0@exemple.fr", "name": "Jeanne", "emailVerified": True}
+    )
+    sync_database["organization"].insert_one({"_id": home, "name": "Atelier", "slug": "atelier"})
+    sync_database["member"].insert_one({"organizationId": home, "userId": user, "role": "owner"})
+    sync_database["invoices"].insert_many(invoices(USERS[0], 2))
+    refused(sync_database)
+    async with Migration(uri) as migration:
+        plan, result = await migration.plan(), await migration.apply()
+        report = await migration.validate(only=["document.*", "legacy-user.*"])
+        ending = await migration.finalize(keep=True, dry_run=True)
+        again = await migration.apply()
+
+    assert [2, 2, 0] == [each.collections["invoices"].stamped for each in (plan, result, again)]
+    assert {(home, user)} == {
+        (each["workspaceId"], each["createdBy"]) for each in sync_database["invoices"].find()
+    }
+    assert {("Users", Reason.WRITE_REFUSED): 1} == result.quarantine.counts()
+    assert (ExitCode.DONE, 1) == (report.exit_code, ending.quarantined)
 
 
 async def stopped_at(wanted, uri, call=Migration.apply, **options):
