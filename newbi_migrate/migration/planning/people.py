@@ -51,6 +51,8 @@ USER_FIELDS: Final = (
 """Fields of a user that are looked at."""
 
 _HASHED: Final = 2**64 - 1
+# Read again where a query asks for an id: it finds a list that holds the id, too.
+_MEMBERSHIP: Final = ("organizationId", "userId")
 
 
 class TargetOddities:
@@ -159,8 +161,9 @@ class TargetOddities:
                 found.append(Finding(codes.MEMBER_IS_NOBODY, "member", identifier, "userId"))
         if nobody:
             query = {"userId": {"$in": sorted(nobody)}}
-            async for member in self._find("member", ("organizationId",), query):
-                if _in(member.get("organizationId"), target.organizations):
+            async for member in self._find("member", _MEMBERSHIP, query):
+                there = _in(member.get("organizationId"), target.organizations)
+                if there and _in(member.get("userId"), nobody):
                     found.append(Finding(codes.MEMBER_IS_NOBODY, "member", member["_id"], "userId"))
         async for finding in self._members_twice(target):
             found.append(finding)
@@ -244,7 +247,11 @@ class TargetOddities:
             if number < 2:
                 continue
             query = {"organizationId": organization, "userId": user}
-            ids = [member["_id"] async for member in self._find("member", (), query)]
+            ids = [
+                member["_id"]
+                async for member in self._find("member", _MEMBERSHIP, query)
+                if (member.get("organizationId"), member.get("userId")) == (organization, user)
+            ]
             for identifier in ids[1:]:
                 yield Finding(codes.MEMBER_TWICE, "member", identifier)
 

@@ -198,7 +198,9 @@ class UserPlane:
                     async for d in self._find(
                         "member", ("organizationId", "userId"), {"userId": {"$in": users}}
                     )
+                    # A list that holds an id is found by it.
                     if isinstance(d.get("organizationId"), ObjectId)
+                    and isinstance(d.get("userId"), ObjectId)
                 ]
             ),
             raw=raw,

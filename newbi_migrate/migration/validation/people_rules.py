@@ -302,7 +302,11 @@ def _organizations(people: People) -> Iterator[PeopleViolation]:
     owned = {
         m.organization_id
         for m in people.members
-        if m.is_owner and isinstance(m.organization_id, ObjectId) and m.user_id in _ids(users, m)
+        # What is no ObjectId may not even be hashable.
+        if m.is_owner
+        and isinstance(m.organization_id, ObjectId)
+        and isinstance(m.user_id, ObjectId)
+        and m.user_id in users
     }
     others: dict[ObjectId, list[Read]] = defaultdict(list)
     for m in people.members:
@@ -335,11 +339,6 @@ def _organizations(people: People) -> Iterator[PeopleViolation]:
             yield PeopleViolation(
                 rules.SLUG_UNIQUE, "organization", organization.id, "slug", also=also
             )
-
-
-def _ids(users: set[Any], member: MemberFact) -> set[Any]:
-    # What is no ObjectId may not even be hashable.
-    return users if isinstance(member.user_id, ObjectId) else set()
 
 
 def _members(people: People) -> Iterator[PeopleViolation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -24,6 +25,7 @@ _BLOCKED = {
     "index.no-conflict": IndexAction.CONFLICT,
     "index.none-obsolete": IndexAction.OBSOLETE,
 }
+STRANGER = ObjectId("64b3" + "0" * 20)
 _KEYS = ("key.unique", "key.not-hindered", "key.stays-unique")
 
 
@@ -213,6 +215,24 @@ async def test_a_membership_that_stood_before_its_organization_keeps_its_role(
     assert [(organization_id(USERS[1]), Origin.RUN)] == [
         (v.id, v.origin) for v in harmed.violations if v.origin is not Origin.BEFORE
     ]
+
+
+@pytest.mark.parametrize("user", [USERS[0], USERS[1], STRANGER], ids=["new", "member", "nobody"])
+async def test_a_membership_that_names_a_list_is_none_of_the_users_in_it(
+    migration, sync_database, user
+):
+    """A query for a user finds the list that holds them; the application sees no membership."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1)])
+    sync_database["organization"].insert_one({"_id": HOME, "name": "Atelier", "slug": "a"})
+    members = [{"userId": [user]}, {"userId": STRANGER}, *({"userId": USERS[1]} for _ in range(2))]
+    sync_database["member"].insert_many(
+        [{"organizationId": HOME, "role": "owner", **member} for member in members]
+    )
+    plan, before, after = await told_before_and_after(migration)
+
+    assert_all_was_known(plan, before, after)
+    codes = Counter(f.code for f in plan.findings if f.collection == "member")
+    assert {"member-ids-not-objectid": 1, "member-is-nobody": 1, "member-twice": 1} == codes
 
 
 async def test_every_rule_that_a_plan_names_is_one(migration, sync_database):
