@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from newbi_migrate.documents.indexes import LIST_BESIDE_TEXT, PARALLEL_LISTS
 from newbi_migrate.documents.newbi import BETTER_AUTH_SPECS
-from newbi_migrate.documents.registry import CollectionSpec, IndexSpec, UniqueKey
+from newbi_migrate.documents.registry import CollectionSpec, IdType, IndexSpec, UniqueKey
 from newbi_migrate.mapping.values import read_id
 from newbi_migrate.mapping.workspace import Reason, WorkspaceClass, Workspaces
 from newbi_migrate.migration.planning.documents import MOST_OWNERS, Surveyed
@@ -185,19 +185,29 @@ def follows(
     if len(seen.owners) >= MOST_OWNERS or len(set(seen.owners.values())) < len(seen.owners):
         return False
     paths = {spec.owner_field if p == workspace_field else p for p, _ in key.index.keys}
+    written = {workspace_field, *(spec.user_fields if seen.summary.owners_rewritten else ())}
     return any(
         index.get("unique")
         and not index.get("sparse")
-        and _covers(index.get("partialFilterExpression") or {}, key.index.partial or {})
+        and _covers(index.get("partialFilterExpression") or {}, key.index.partial or {}, written)
         and {path for path, _ in key_pattern(index)} <= paths - set(key.derived)
         for index in existing
         if "collation" not in index
     )
 
 
-def _covers(wider: Mapping[str, Any], partial: Mapping[str, Any]) -> bool:
-    """Whether an index with one filter holds every document that a narrower filter lets through."""
+def _covers(wider: Mapping[str, Any], partial: Mapping[str, Any], written: Container[str]) -> bool:
+    """Whether an index with one filter holds every document that a narrower filter lets through.
+
+    Args:
+        wider: The filter of an index that is there.
+        partial: The narrower filter.
+        written: Fields that a run writes: an index whose filter reads one of them does not hold
+            yet what it will hold.
+    """
     for path, condition in wider.items():
+        if path.startswith("$") or path.partition(".")[0] in written:
+            return False
         narrow = partial.get(path)
         typed = isinstance(narrow, Mapping) and "$type" in narrow
         if condition != narrow and not (typed and condition == {"$exists": True}):
@@ -256,7 +266,7 @@ def future_workspace(
     *,
     workspace_field: str,
 ) -> Any:
-    """An expression for the workspace a document has after the run, as an ObjectId.
+    """An expression for the workspace a document has after the run, in the type it is stored in.
 
     A stored workspace that exists stays; any other gives way to the owner's. What is quarantined
     keeps what it has, of whatever type, which the index counts as well. ``None`` where
@@ -282,12 +292,10 @@ def future_workspace(
     if spec.owner_field is not None:
         variables["owner"] = id_in(f"${spec.owner_field}")
     by_stored_user = _by_stored_user(spec, workspaces, surveyed)
-    return {
-        "$let": {
-            "vars": variables,
-            "in": {"$ifNull": [stored, by_owner, by_stored_user, f"${workspace_field}"]},
-        }
-    }
+    looked_up: dict[str, Any] = {"$ifNull": [stored, by_owner, by_stored_user]}
+    if spec.workspace_type is IdType.STRING:
+        looked_up = {"$toString": looked_up}
+    return {"$let": {"vars": variables, "in": {"$ifNull": [looked_up, f"${workspace_field}"]}}}
 
 
 def id_in(path: str) -> dict[str, Any]:

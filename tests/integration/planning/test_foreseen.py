@@ -482,6 +482,59 @@ async def test_what_any_unique_index_refuses_is_quarantined_by_the_plan(
     assert again.run_id is None
 
 
+LATER = {
+    "of workspaces that are text": (
+        "transactions",
+        [("workspaceId", 1), ("reference", 1)],
+        {"partialFilterExpression": {"workspaceId": {"$type": "string"}}},
+        [{"userId": str(USERS[0]), "reference": "r"}] * 2,
+    ),
+    "of what has a workspace": (
+        "quotes",
+        [("reference", 1)],
+        {"partialFilterExpression": {"workspaceId": {"$exists": True}}},
+        [{"createdBy": user, "reference": "r"} for user in USERS[:2]],
+    ),
+    "of what is a user's": (
+        "quotes",
+        [("reference", 1)],
+        {"partialFilterExpression": {"createdBy": ALIASED}},
+        [{"createdBy": USERS[0], "reference": "r"}] * 2,
+    ),
+    "that calls more texts equal": (
+        "quotes",
+        [("workspaceId", 1), ("number", 1)],
+        {
+            "partialFilterExpression": {"workspaceId": {"$exists": True}},
+            "collation": {"locale": "fr", "strength": 2},
+        },
+        [{"createdBy": USERS[0], "number": number} for number in "aA"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+async def test_an_index_that_holds_more_after_the_run_refuses_in_the_plan_what_it_refuses_then(
+    migration, sync_database, name
+):
+    """What it holds before, or another one keeps unique for each owner, says nothing of that."""
+    collection, keys, options, documents = LATER[name]
+    signed_up_anew(sync_database)
+    sync_database["Users"].insert_one(legacy_user(1))
+    sync_database["quotes"].create_index([("number", 1), ("createdBy", 1)], unique=True)
+    sync_database[collection].create_index(keys, unique=True, name="of_the_test", **options)
+    sync_database[collection].insert_many(
+        [{"number": str(n), **one, "issueYear": 2024 + n} for n, one in enumerate(documents)]
+    )
+    plan = await migration.plan()
+    result, again = await migration.apply(), await migration.apply()
+
+    assert {(collection, Reason.UNIQUE_KEY): 1} == plan.quarantine.counts()
+    assert list(plan.quarantine) == list(result.quarantine)
+    assert plan.collections[collection] == result.collections[collection]
+    assert (plan.exit_code, None) == (result.exit_code, again.run_id)
+
+
 async def test_an_owner_that_an_index_refuses_is_quarantined_by_the_plan(migration, sync_database):
     """Of a document that is in its workspace already, which then counts as lacking none."""
     signed_up_anew(sync_database)
