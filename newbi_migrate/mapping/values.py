@@ -19,6 +19,7 @@ from bson.errors import InvalidBSON
 
 __all__ = [
     "ABSENT",
+    "BLANKS",
     "Absent",
     "IdForm",
     "StoredId",
@@ -34,12 +35,14 @@ __all__ = [
 ]
 
 _HEX_ID = re.compile(r"\A[0-9a-fA-F]{24}\Z")
-# White space and ends of lines of ECMAScript: a byte order mark is one, U+001C to U+001F and
-# U+0085 are none, the other way round than in Python.
-_BLANKS = (
+BLANKS: Final = (
     "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"
     "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 )
+"""What JavaScript's ``trim()`` takes away: white space and ends of lines of ECMAScript.
+
+A byte order mark is one, U+001C to U+001F and U+0085 are none, the other way round than in Python.
+"""
 # In milliseconds since 1970. Newbi stored nothing before 2000: a smaller number counts seconds.
 _MILLENNIUM, _YEAR_10000 = 946_684_800_000, 253_402_300_800_000
 
@@ -66,7 +69,7 @@ ABSENT: Final = Absent()
 
 def trim(value: str) -> str:
     """The text without the blanks around it, as JavaScript's ``trim()`` leaves it."""
-    return value.strip(_BLANKS)
+    return value.strip(BLANKS)
 
 
 def text(value: object) -> str | None:

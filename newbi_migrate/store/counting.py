@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pymongo.errors import OperationFailure
 
 from newbi_migrate.errors import UnsupportedError
+from newbi_migrate.mapping.values import BLANKS
 from newbi_migrate.server_codes import Code
 from newbi_migrate.store.collections import CollectionInfo
 from newbi_migrate.store.connection import SIMPLE_COLLATION
 from newbi_migrate.store.faults import is_transient, name_of
 from newbi_migrate.store.handles import Collection, Database
+from newbi_migrate.store.stamping import NO_LIST
 
 __all__ = [
     "blank",
@@ -24,10 +26,22 @@ __all__ = [
     "has_any",
 ]
 
+_BLANK_TEXT: Final = {"$regex": f"\\A[{BLANKS}]*\\z"}
+
 
 def blank(field: str) -> dict[str, Any]:
-    """Query for documents in which a field is absent, null or an empty text."""
-    return {field: {"$in": [None, ""]}}
+    """Query for documents in which a field says nothing: absent, null or blank text.
+
+    They are those of which a plan says so, see :func:`~newbi_migrate.mapping.values.is_missing`: a
+    list is not among them, whatever it holds.
+    """
+    nothing = [
+        {field: None},
+        # No id begins with such a character: where there is an index, none of them is read.
+        {field: {"$lt": "!", **_BLANK_TEXT}},
+        {field: {"$gt": "~", **_BLANK_TEXT}},
+    ]
+    return {field: NO_LIST, "$or": nothing}
 
 
 async def estimated_count(collection: Collection, *, comment: str | None = None) -> int:
