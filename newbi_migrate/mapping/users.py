@@ -113,7 +113,8 @@ class Existing:
 
     Attributes:
         user: Their user document, ``None`` if they have none.
-        accounts: Their accounts, those too that name them by text, which Better Auth does not see.
+        accounts: Their accounts, those too that Better Auth does not see, which name them by text
+            or Extended JSON.
         organization: The organization of their decision, if it exists.
         is_member: Whether they are a member of it.
         filled: Whether a migration that stands has filled these documents before. What is missing

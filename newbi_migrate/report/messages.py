@@ -153,8 +153,8 @@ FINDINGS: Final[Mapping[str, str]] = {
         "correct userId."
     ),
     "account-user-id-text": (
-        "The account names its user by text, so Better Auth does not find it and the password "
-        "opens nothing; store userId as an ObjectId."
+        "The account names its user by text or Extended JSON, so Better Auth does not find it and "
+        "the password opens nothing; store userId as an ObjectId."
     ),
     "account-without-password": (
         "The account signs in with a password and has none; the user must reset it."

@@ -39,13 +39,21 @@ from newbi_migrate.store.decoding import decode, decode_element, decoded, docume
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.raw import Element, element_at, has_room_at
-from newbi_migrate.store.reading import scan
+from newbi_migrate.store.reading import matching, scan
 from newbi_migrate.store.runs import RunRecord, read_runs
 
 __all__ = ["USER_BATCH", "UserPlane", "line_of"]
 
 USER_BATCH: Final = 200
 """Legacy users read, journaled and written at once."""
+
+# An ObjectId as Extended JSON writes it, and text of upper and lower case: of either few or none.
+_ODD_USER_ID: Final[Mapping[str, Any]] = {
+    "$or": [
+        {"userId": {"$type": "object"}},
+        {"userId": {"$regex": r"\A(?=.*[a-f])(?=.*[A-F])[0-9a-fA-F]{24}\z"}},
+    ]
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,7 @@ class UserPlane:
     async def writes(self, decisions: Decisions) -> AsyncIterator[list[UserWrites]]:
         """What is written for the legacy users, a batch of them at a time."""
         runs = await read_runs(self._database)
+        odd_accounts = await self._odd_accounts()
         batch: list[tuple[Mapping[str, Any], UserDecision]] = []
         async for document, _ in self._documents():
             position = decisions.position(document.get("_id"))
@@ -125,17 +134,18 @@ class UserPlane:
                 continue
             batch.append((document, decisions[position]))
             if len(batch) >= USER_BATCH:
-                yield await self._batch(batch, runs)
+                yield await self._batch(batch, runs, odd_accounts)
                 batch = []
         if batch:
-            yield await self._batch(batch, runs)
+            yield await self._batch(batch, runs, odd_accounts)
 
     async def _batch(
         self,
         batch: Sequence[tuple[Mapping[str, Any], UserDecision]],
         runs: Sequence[RunRecord],
+        odd_accounts: Mapping[ObjectId, Sequence[Any]],
     ) -> list[UserWrites]:
-        facts = await self._facts([decision for _, decision in batch])
+        facts = await self._facts([decision for _, decision in batch], odd_accounts)
         results = [self._written(document, decision, facts) for document, decision in batch]
         filling = [writes.decision.legacy_id for writes in results if _fills(writes)]
         if filling:
@@ -165,14 +175,25 @@ class UserPlane:
             )
         return _as_stored(writes_for(document, decision, existing, source=self._source), facts.raw)
 
-    async def _facts(self, decisions: Iterable[UserDecision]) -> _Facts:
+    async def _odd_accounts(self) -> dict[ObjectId, list[Any]]:
+        """User to the ids of the accounts that name them so that no lookup by their id finds it."""
+        found: dict[ObjectId, list[Any]] = defaultdict(list)
+        async for account in documents_of(
+            matching(self._database["account"], _ODD_USER_ID, ("userId",), comment=self._comment)
+        ):
+            owner = read_id(account.get("userId")).value
+            if owner is not None:
+                found[owner].append(account["_id"])
+        return found
+
+    async def _facts(
+        self, decisions: Iterable[UserDecision], odd_accounts: Mapping[ObjectId, Sequence[Any]]
+    ) -> _Facts:
         users = [d.user_id for d in decisions if d.user_id is not None]
         workspaces = [d.workspace for d in decisions if d.workspace is not None]
         raw: dict[tuple[str, bytes], bytes] = {}
 
-        async def read(
-            name: str, field: str, wanted: Sequence[ObjectId | str]
-        ) -> list[Mapping[str, Any]]:
+        async def read(name: str, field: str, wanted: Sequence[Any]) -> list[Mapping[str, Any]]:
             found: list[Mapping[str, Any]] = []
             query = {field: {"$in": wanted}}
             async for stored in scan(self._database[name], query, comment=self._comment):
@@ -182,10 +203,14 @@ class UserPlane:
             return found
 
         accounts: dict[ObjectId, list[Mapping[str, Any]]] = defaultdict(list)
-        # An account that names its user by text is no use to sign in, and still in the way.
+        # An account that names its user otherwise is no use to sign in, and still in the way.
         texts = [form(str(user)) for user in users for form in (str.lower, str.upper)]
-        for document in await read("account", "userId", [*users, *texts]):
-            owner = read_id(document["userId"]).value
+        odd = [account for user in users for account in odd_accounts.get(user, ())]
+        found = await read("account", "userId", [*users, *texts])
+        if odd:
+            found += await read("account", "_id", odd)
+        for document in found:
+            owner = read_id(document.get("userId")).value
             if owner is not None:
                 accounts[owner].append(document)
         return _Facts(

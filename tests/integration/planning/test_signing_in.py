@@ -99,19 +99,29 @@ async def test_an_end_that_lets_users_in_names_them(migration, sync_database):
     assert (USERS[0],) == done.let_in
 
 
-@pytest.mark.parametrize("form", [str, lambda user: str(user).upper()], ids=["text", "upper"])
-async def test_an_account_that_names_its_user_by_text_gets_no_second(
+FORMS = {
+    "text": str,
+    "upper": lambda user: str(user).upper(),
+    "mixed": lambda user: str(user)[:-1] + str(user)[-1].upper(),
+    "extended": lambda user: {"$oid": str(user)},
+    "extended, mixed": lambda user: {"$oid": str(user)[:-1] + str(user)[-1].upper()},
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=[*FORMS])
+async def test_an_account_that_names_its_user_otherwise_gets_no_second(
     migration, sync_database, form
 ):
     """Both would have one accountId; the plan and a validation name the one that is there."""
-    sync_database["Users"].insert_one(legacy_user(0))
-    sync_database["user"].insert_one({"_id": USERS[0], "email": "jeanne0@exemple.fr"})
-    account = {"providerId": "credential", "accountId": str(USERS[0]), "password": BCRYPT}
-    sync_database["account"].insert_one({"_id": ACCOUNT, "userId": form(USERS[0]), **account})
+    user = ObjectId("64b0000000000000000000ab")
+    sync_database["Users"].insert_one(legacy_user(0, _id=user))
+    sync_database["user"].insert_one({"_id": user, "email": "jeanne0@exemple.fr"})
+    account = {"providerId": "credential", "accountId": str(user), "password": BCRYPT}
+    sync_database["account"].insert_one({"_id": ACCOUNT, "userId": form(user), **account})
     plan = await migration.plan()
     result = await migration.apply()
     told = await migration.validate(only=["account.ids", "legacy-user.one-credential"])
-    sync_database["account"].update_one({"_id": ACCOUNT}, {"$set": {"userId": USERS[0]}})
+    sync_database["account"].update_one({"_id": ACCOUNT}, {"$set": {"userId": user}})
     again = await migration.apply()
 
     expected = {("account-user-id-text", "account", ACCOUNT, "userId")}
