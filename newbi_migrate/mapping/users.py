@@ -1,7 +1,7 @@
 """All documents that one decision about a legacy user leads to.
 
-The reference of what a migration writes for a user. The engine writes exactly this, less the fills
-for which the bytes of a stored document have no room (``migration/planning/users.py``).
+The reference of what a migration writes for a user. The engine writes exactly this, less what finds
+no room in a document (``migration/planning/users.py``).
 """
 
 from __future__ import annotations

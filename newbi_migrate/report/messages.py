@@ -217,6 +217,10 @@ FINDINGS: Final[Mapping[str, str]] = {
     ),
     "member-of-nothing": ("A membership in an organization that does not exist; remove it."),
     "member-twice": "The user is a member of the organization twice; keep one membership.",
+    "no-room": (
+        "With the legacy value the document would exceed MongoDB's 16 MB, so it is not given it; "
+        "the legacy document keeps it."
+    ),
     "number-ambiguous": (
         "A number stands where text belongs and may have lost a zero in front; it is carried as it "
         "reads, so look at it."

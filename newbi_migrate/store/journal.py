@@ -14,11 +14,11 @@ Layout: docs/reference/run-records.md.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import bson
 import xxhash
@@ -57,6 +57,7 @@ __all__ = [
     "digest_of_document",
     "digests_by_field",
     "digests_of_fields",
+    "in_entries",
     "journaled_runs",
     "portions",
     "prior_list",
@@ -66,11 +67,12 @@ __all__ = [
 JOURNAL = "newbi_migrate_journal"
 
 _DIGEST_BYTES: Final = 8
+_T = TypeVar("_T")
 _KINDS: Final = tuple(bytes([kind]) for kind in range(256))
 
 MAX_ENTRY_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of groups in one entry: half of what a document may hold, since an entry that turned out
-otherwise is written again with more groups of fewer ids."""
+"""Bytes of groups, or of what is filled, in one entry: half of what a document may hold, since an
+entry that turned out otherwise is written again with more groups of fewer ids."""
 
 MAX_PRIOR_BYTES: Final = MAX_DOCUMENT_BYTES - 64 * 1024
 """Bytes of what stood in one document that an entry has room for, beside what it says of it."""
@@ -196,13 +198,22 @@ def portions(groups: Sequence[JournalGroup]) -> Iterator[list[JournalGroup]]:
     A group of too many ids is divided; what stood in a single document is not, so a portion of
     one document is as large as that.
     """
-    portion: list[JournalGroup] = []
+    return in_entries(_fitting(groups))
+
+
+def in_entries(sized: Iterable[tuple[_T, int]]) -> Iterator[list[_T]]:
+    """Items in their order, in portions that fit into one entry each, or of one item.
+
+    Args:
+        sized: Each item with the bytes that it takes in an entry.
+    """
+    portion: list[_T] = []
     held = 0
-    for group, size in _fitting(groups):
+    for item, size in sized:
         if portion and held + size > MAX_ENTRY_BYTES:
             yield portion
             portion, held = [], 0
-        portion.append(group)
+        portion.append(item)
         held += size
     if portion:
         yield portion

@@ -20,7 +20,7 @@ from bson import Binary
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import OperationFailure
+from pymongo.errors import DocumentTooLarge, OperationFailure
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.users import Insert, SetMissing
@@ -101,6 +101,9 @@ class Together:
         """
         try:
             return await self._together(partial(self._send, writes))
+        except DocumentTooLarge:
+            # The driver refused it before the server would have.
+            return None
         except OperationFailure as error:
             if not refuses_documents(error):
                 raise

@@ -25,6 +25,7 @@ from newbi_migrate.store.journal import (
     UserWrite,
     digest_of_document,
     digests_of_fields,
+    in_entries,
     prior_list,
 )
 from newbi_migrate.store.session import LeasedSession
@@ -73,14 +74,15 @@ class UserWriter:
         return failed
 
     async def _batch(self, batch: Sequence[UserWrites]) -> dict[Any, Reason]:
-        if await self._try(batch):
-            return {}
         failed: dict[Any, Reason] = {}
-        for writes in batch:
-            # Somebody's documents are refused; one user at a time, it shows whose.
-            reason = await self._one(writes)
-            if reason is not None:
-                failed[writes.decision.legacy_id] = reason
+        for portion in in_entries((writes, _filled_bytes(writes)) for writes in batch):
+            if await self._try(portion):
+                continue
+            for writes in portion:
+                # Somebody's documents are refused; one user at a time, it shows whose.
+                reason = await self._one(writes)
+                if reason is not None:
+                    failed[writes.decision.legacy_id] = reason
         return failed
 
     async def _one(self, writes: UserWrites) -> Reason | None:
@@ -125,6 +127,15 @@ class UserWriter:
             for entry, presence in zip(entries, left, strict=True)
             if presence is Presence.INTACT
         ]
+
+
+def _filled_bytes(writes: UserWrites) -> int:
+    """Bytes of what is filled for a user; of what is created an entry holds digests alone."""
+    return sum(
+        len(bson.encode(write.values)) + sum(len(value) for _, value in write.stored.values())
+        for write in writes.writes
+        if isinstance(write, SetMissing)
+    )
 
 
 def _entries(

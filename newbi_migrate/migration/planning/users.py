@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import bson
 from bson import ObjectId
 
 from newbi_migrate.mapping.decisions import (
@@ -38,7 +39,8 @@ from newbi_migrate.migration.run.accounted import filled_before
 from newbi_migrate.store.decoding import decode, decode_element, decoded, documents_of
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.raw import Element, element_at, has_room_at
+from newbi_migrate.store.journal import MAX_PRIOR_BYTES
+from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES, Element, element_at, has_room_at
 from newbi_migrate.store.reading import matching, scan
 from newbi_migrate.store.runs import RunRecord, read_runs
 
@@ -46,6 +48,9 @@ __all__ = ["USER_BATCH", "UserPlane", "line_of"]
 
 USER_BATCH: Final = 200
 """Legacy users read, journaled and written at once."""
+
+# Copies of a shorter picture are not asked for their room: a user's document is far from full.
+_LARGE_PICTURE: Final = 2**16
 
 # An ObjectId as Extended JSON writes it, and text of upper and lower case: of either few or none.
 _ODD_USER_ID: Final[Mapping[str, Any]] = {
@@ -246,16 +251,18 @@ def _fills(writes: UserWrites) -> bool:
 
 
 def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> UserWrites:
-    """The writes, with what the filled fields hold as type and bytes.
+    """The writes that find room, with what the filled fields hold as type and bytes.
 
     Decoded, an undefined is a null and a symbol a string, and of two fields of one name the last
-    counts. An update sets the first one: where that says something, nothing is filled.
+    counts. An update sets the first one: where that says something, nothing is filled. Nor is
+    what would make the document too large, or the entry of the journal that holds all of it.
     """
     exact: list[Insert | SetMissing] = []
     findings = list(writes.findings)
+    room = MAX_PRIOR_BYTES
     for write in writes.writes:
         if not isinstance(write, SetMissing):
-            exact.append(write)
+            exact.append(_with_room(write, findings))
             continue
         document = raw[write.collection, id_key(write.id)]
         values: dict[str, Any] = {}
@@ -265,6 +272,11 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
             if not has_room_at(document, path) or not _says_nothing(found):
                 findings.append(Finding("conflict", write.collection, write.id, path))
                 continue
+            size = len(bson.encode({path: value})) + (0 if found is None else len(found[1]))
+            if len(document) + size > room:
+                findings.append(Finding("no-room", write.collection, write.id, path))
+                continue
+            room -= size
             values[path] = value
             if found is not None:
                 stored[path] = found
@@ -272,6 +284,19 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
             prior = {path: write.prior.get(path) for path in stored}
             exact.append(replace(write, values=values, prior=prior, stored=stored))
     return replace(writes, writes=tuple(exact), findings=tuple(findings))
+
+
+def _with_room(insert: Insert, findings: list[Finding]) -> Insert:
+    """The document without a copy of the legacy picture with which it would be too large."""
+    picture = insert.document.get("image")
+    if not isinstance(picture, str) or len(picture) < _LARGE_PICTURE:
+        return insert
+    document = dict(insert.document)
+    for name in ("avatar", "image"):
+        if name in document and len(bson.encode(document)) > MAX_DOCUMENT_BYTES:
+            del document[name]
+            findings.append(Finding("no-room", insert.collection, document["_id"], name))
+    return Insert(insert.collection, document)
 
 
 def _says_nothing(found: Element | None) -> bool:
