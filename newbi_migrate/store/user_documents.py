@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
+import bson
 import xxhash
 from bson import Binary
 from bson.raw_bson import RawBSONDocument
@@ -34,6 +35,7 @@ from newbi_migrate.store.raw import Element, element_at, element_of
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import precondition
 from newbi_migrate.store.undo import held_as_written, read_stored, update_back
+from newbi_migrate.store.zero_timestamps import zeros_to_set
 
 __all__ = [
     "BACKWARDS",
@@ -153,11 +155,9 @@ class Together:
         done = WrittenUsers()
         for name in TARGET_COLLECTIONS:
             here = [write for write in writes if write.collection == name]
-            inserts = [dict(write.document) for write in here if isinstance(write, Insert)]
+            inserts = [bson.encode(write.document) for write in here if isinstance(write, Insert)]
             if inserts:
-                await self._leased.collection(name).insert_many(
-                    inserts, session=self._transactions, comment=self._leased.comment
-                )
+                await _insert(self._leased, name, inserts, self._transactions)
                 done.created[name] += len(inserts)
             for write in here:
                 if isinstance(write, SetMissing):
@@ -177,6 +177,25 @@ class Together:
             done.filled[fill.collection] += 1
         else:
             done.skipped.append(fill)
+
+
+async def _insert(
+    leased: LeasedSession,
+    name: str,
+    documents: Sequence[bytes],
+    session: AsyncClientSession | None,
+) -> None:
+    """Insert documents, and set the timestamps of zero that the server wrote the present for."""
+    await leased.collection(name).insert_many(
+        [RawBSONDocument(raw) for raw in documents], session=session, comment=leased.comment
+    )
+    zeros: list[UpdateOne] = []
+    for raw in documents:
+        # In a field that no update can name, the present stays.
+        with suppress(ValueError):
+            zeros += [UpdateOne(one["q"], one["u"]) for one in zeros_to_set(raw)]
+    if zeros:
+        await leased.collection(name).bulk_write(zeros, session=session, comment=leased.comment)
 
 
 @asynccontextmanager
@@ -340,9 +359,7 @@ async def _put_back(leased: LeasedSession, gone: Sequence[tuple[Deletion, bytes]
         there = await _stored(leased, name, [document for document, _ in here])
         lost = [raw for document, raw in here if id_key(document.id) not in there]
         if lost:
-            await leased.collection(name).insert_many(
-                [RawBSONDocument(raw) for raw in lost], comment=leased.comment
-            )
+            await _insert(leased, name, lost, None)
 
 
 async def _stored(

@@ -7,12 +7,13 @@ import uuid
 
 import bson
 import pytest
-from bson import ObjectId
+from bson import ObjectId, Timestamp
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from hypothesis import HealthCheck, given, settings, strategies as st
 from small_legacy import USERS, legacy_user
 
+from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.store.raw import document_of, elements
@@ -130,3 +131,24 @@ def test_any_value_comes_back_as_the_bytes_it_was(servers, mongod, world):
     assert not again.pending
     assert "changed-meanwhile" not in {finding.code for finding in done.findings}
     client.drop_database(database.name)
+
+
+@pytest.mark.parametrize(
+    ("uri_name", "database_name_"),
+    [("uri", "sync_database"), ("replica_uri", "sync_replica_database")],
+    ids=["standalone", "replica set"],
+)
+async def test_a_timestamp_of_zero_is_carried_as_it_is(request, uri_name, database_name_):
+    """A server that inserts a document writes the present in its place; nobody changed it."""
+    uri, database = request.getfixturevalue(uri_name), request.getfixturevalue(database_name_)
+    zero = Timestamp(0, 0)
+    database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    # An update leaves it as it is.
+    database["Users"].update_one({"_id": USERS[0]}, {"$set": {"synced": zero, "seen": zero}})
+    async with Migration(uri) as migration:
+        await migration.apply()
+        user = database["user"].find_one({"_id": USERS[0]})
+        back = await migration.rollback()
+
+    assert (zero, zero) == (user["synced"], user["seen"])
+    assert (ExitCode.DONE, 0) == (back.exit_code, database["user"].count_documents({}))

@@ -1,4 +1,4 @@
-"""No entry of the journal comes near MongoDB's limit, whatever is written and whatever was there."""
+"""No entry of the journal comes near MongoDB's limit, whatever is written or stood there."""
 
 from __future__ import annotations
 
