@@ -31,7 +31,7 @@ from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.journal import UserWrite, digest_of_document
-from newbi_migrate.store.raw import Element, element_at, element_of
+from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES, Element, element_at, element_of
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import precondition
 from newbi_migrate.store.undo import held_as_written, read_stored, update_back
@@ -104,7 +104,6 @@ class Together:
         try:
             return await self._together(partial(self._send, writes))
         except DocumentTooLarge:
-            # The driver refused it before the server would have.
             return None
         except OperationFailure as error:
             if not refuses_documents(error):
@@ -186,6 +185,9 @@ async def _insert(
     session: AsyncClientSession | None,
 ) -> None:
     """Insert documents, and set the timestamps of zero that the server wrote the present for."""
+    if max(map(len, documents)) > MAX_DOCUMENT_BYTES:
+        # Driver and server would refuse it each in a way of its own.
+        raise DocumentTooLarge(name)
     await leased.collection(name).insert_many(
         [RawBSONDocument(raw) for raw in documents], session=session, comment=leased.comment
     )

@@ -250,3 +250,20 @@ async def test_a_picture_for_which_a_user_has_no_room_stays_in_the_legacy_docume
     assert (ExitCode.DONE, False) == (result.exit_code, again.pending)
     assert {"avatar", "image", "profile"} - {left} == {"avatar", "image", "profile"} & user.keys()
     assert [] == changes(before, fingerprint(sync_database, run_records=False))
+
+
+@pytest.mark.parametrize("size", [0, 40_000])
+async def test_a_user_who_is_too_large_is_quarantined_alone(uri, sync_database, size):
+    """With a name beside what fills a legacy document, or a small picture thrice."""
+    large = {**pictured(1, size), "note": ""}
+    large["note"] = "x" * (LIMIT - len(bson.encode(large)) - 10)
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(2)])
+    sync_database["Users"].insert_one(large)
+    before = fingerprint(sync_database, run_records=False)
+    result = await migrated(uri)
+    async with Migration(uri) as migration:
+        await migration.rollback()
+
+    assert [(large["_id"], Reason.WRITE_REFUSED)] == [(q.id, q.reason) for q in result.quarantine]
+    assert {2} == set(result.created.values())
+    assert [] == changes(before, fingerprint(sync_database, run_records=False))
