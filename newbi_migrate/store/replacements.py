@@ -119,12 +119,16 @@ async def put_back(session: LeasedSession, one: Replacement) -> None:
         await drop_collection(session, one.restoring)
         return
     there = await _identities(session)
+    # Somebody may have given it another name since it was put aside.
+    now = next((name for name, uuid in there.items() if uuid and uuid == one.before), None)
+    if one.before and now is None:
+        raise _made_anew(one)
     if one.is_left_over(there.get(one.restoring, "")):
         await drop_collection(session, one.restoring)
     if there.get(one.collection) == one.restored:
         await _rename(session, one, one.collection, one.restoring)
-    if one.before and there.get(one.aside) == one.before:
-        await _rename(session, one, one.aside, one.collection)
+    if now is not None and now != one.collection:
+        await _rename(session, one, now, one.collection)
     if one.restored in (there.get(one.collection), there.get(one.restoring)):
         await _rename(session, one, one.restoring, one.aside)
 

@@ -47,11 +47,12 @@ async def preview_replaced(
             raise UsageError(
                 f"The collection {one.aside}, which the run {run.run_id} put aside, is no longer "
                 "there, so it cannot be taken back.",
-                next_step="Somebody dropped or renamed it; nothing was written.",
+                next_step="Somebody dropped it; nothing was written.",
             )
         if was is not None and was != one.collection:
             result.collections_renamed.append((was, one.collection))
-        if now is not None and now != one.aside:
+        # One that somebody has renamed stays where it is.
+        if now in (one.collection, one.restoring):
             documents = await count(database[now], comment=comment)
             result.put_aside.append((one.collection, one.aside, documents))
     return result
@@ -101,11 +102,11 @@ async def _as_it_stands(database: Database, run: RunRecord) -> Sequence[Replacem
         return replaced
     infos = await collections(database, comment=str(run.run_id))
     uuids = {name: info.uuid for name, info in infos.items()}
-    return [
-        replace(
-            one,
-            before=uuids.get(one.aside, one.before) if one.before else "",
-            restored=uuids.get(one.collection, one.restored),
-        )
-        for one in replaced
-    ]
+    found = []
+    for one in replaced:
+        before = uuids.get(one.aside, one.before) if one.before else ""
+        here = uuids.get(one.collection, "")
+        # Somebody may have given what was put aside its place back by hand.
+        restored = one.restored if here in ("", before) else here
+        found.append(replace(one, before=before, restored=restored))
+    return found

@@ -314,6 +314,39 @@ async def test_a_copy_that_somebody_dropped_is_missed(everything, uri, database,
     assert [] == changes(before, data(everything))
 
 
+async def test_a_collection_put_aside_that_somebody_renamed_still_gets_its_place_back(
+    everything, uri, database, backup
+):
+    """It is known by its identity, not by its name."""
+    spoil(everything)
+    before = data(everything)
+    await restore_backup(backup, database, drop=True, only=["invoices"])
+    everything[ASIDE].rename("invoices_old")
+    async with Migration(uri) as migration:
+        looked = await migration.rollback(dry_run=True)
+        back = await migration.rollback(reviewed=looked)
+
+    assert [("invoices_old", "invoices")] == back.collections_renamed
+    assert [("invoices", ASIDE, 40)] == back.put_aside
+    assert [] == changes(before, data(everything))
+
+
+async def test_what_somebody_put_back_by_hand_stays_in_its_place(everything, uri, database, backup):
+    """Nothing is left to exchange, and the report does not say that anything was."""
+    spoil(everything)
+    before = data(everything)
+    await restore_backup(backup, database, drop=True, only=["invoices"])
+    everything["invoices"].rename("invoices_restored")
+    everything[ASIDE].rename("invoices")
+    async with Migration(uri) as migration:
+        back = await migration.rollback()
+    after = data(everything)
+
+    assert 40 == len(after.pop("invoices_restored")["documents"])
+    assert ([], []) == (back.collections_renamed, back.put_aside)
+    assert [] == changes(before, after)
+
+
 @pytest.mark.slow
 async def test_a_restored_database_can_still_take_it_back(
     everything, uri, database, sync_other, other, backup, tmp_path
