@@ -586,7 +586,8 @@ async def _names_of_source(request: RollbackRequest, run: RunRecord) -> list[str
         return []
     known = [source]
     for earlier in request.runs:
-        if earlier.number < run.number and earlier.command == "finalize" and earlier.in_place:
+        # Where the finalize was taken back, they have that name again.
+        if earlier.number < run.number and earlier.command == "finalize":
             async for entry in JournalReader(request.database, earlier.run_id).entries():
                 if entry.kind is EntryKind.COLLECTION and entry.renamed == known[-1]:
                     known.append(entry.collection)

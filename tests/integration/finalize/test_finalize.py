@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
 from losing import losing_the_answer_to
+from pymongo.errors import AutoReconnect
 from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.choices import OnConflict
@@ -26,6 +27,7 @@ from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize import legacy_users
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.rollback.documents import DocumentRollback
 from newbi_migrate.migration.rollback.results import RollbackOptions
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.report.rollback import rollback_document
@@ -251,6 +253,55 @@ async def test_finalize_keeps_under_another_name_and_can_be_taken_back(
     assert "Users" not in names
     assert [] == after_one
     assert [] == changes(migrated, held(sync_database))
+
+
+@pytest.fixture
+async def migrated_after_the_end(migration, sync_database):
+    """Run ids: a quarantined user was put right and migrated once the legacy users were kept."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1, email=None)])
+    for user in USERS[:2]:
+        sync_database["invoices"].insert_many(invoices(user, 1))
+    first = await migration.apply()
+    await migration.finalize(keep=True)
+    right = {"$set": {"email": "jeanne1@exemple.fr"}}
+    sync_database["Users_before_migration"].update_one({"_id": USERS[1]}, right)
+    return first.run_id, (await migration.apply()).run_id
+
+
+async def test_whoever_a_run_after_the_end_left_goes_once_nothing_refers_to_them(
+    migrated_after_the_end, migration, sync_database
+):
+    """The legacy users have their first name back by then, and are as much there as before."""
+    _, late = migrated_after_the_end
+    home = {"_id": ObjectId(), "workspaceId": WORKSPACES[1]}
+    sync_database["quotes"].insert_one(home)
+    left = await migration.rollback_all()
+    sync_database["quotes"].drop()
+    back = await migration.rollback(late)
+    again = await migration.rollback_all()
+
+    assert [ExitCode.PENDING, ExitCode.DONE, ExitCode.DONE] == [one.exit_code for one in left]
+    assert (ExitCode.DONE, 1) == (back.exit_code, back.deleted["user"])
+    assert [None] == [one.run_id for one in again]
+
+
+async def test_a_transient_error_after_the_end_was_taken_back_ends_no_rollback_of_all(
+    migrated_after_the_end, migration, monkeypatch
+):
+    """A later run is looked at again when the legacy users have their first name back."""
+    first, _ = migrated_after_the_end
+    real, failed = DocumentRollback.apply, []
+
+    async def failing(rollback, session):
+        if rollback.run_id == first and not failed:
+            failed.append(first)
+            raise AutoReconnect("closed")
+        await real(rollback, session)
+
+    monkeypatch.setattr(DocumentRollback, "apply", failing)
+    back = await migration.rollback_all()
+
+    assert [ExitCode.DONE] * 3 == [one.exit_code for one in back]
 
 
 async def test_what_was_dropped_for_good_is_not_rolled_back(migrated, migration, sync_database):
