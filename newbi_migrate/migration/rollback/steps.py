@@ -522,13 +522,16 @@ async def _refuse_without_source(
         return
     # What a finalize renamed comes back first, by its own rollback or by one before this; a part
     # of an earlier run goes back while it has its new name.
-    renamed = [
-        entry.renamed
+    new_names = [
+        (one.number, entry.collection, entry.renamed)
         for one in request.runs
-        if one.command == "finalize" and one.in_place and one.number >= run.number
+        if one.command == "finalize" and one.in_place
         async for entry in JournalReader(database, one.run_id).entries()
         if entry.kind is EntryKind.COLLECTION and entry.renamed is not None
     ]
+    renamed = [now for number, _, now in new_names if number >= run.number]
+    # Users of a collection made anew were moved to the kept ones, as refuse_taken_names asks.
+    renamed = renamed or [now for _, was, now in new_names if was == known[0]]
     wanted = next((name for name in (*known, *renamed) if name in names), known[-1])
     if wanted not in names:
         raise UsageError(

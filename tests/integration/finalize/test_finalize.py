@@ -674,6 +674,45 @@ async def test_a_name_that_was_taken_is_free_again_once_the_empty_collection_is_
     assert [] == changes(migrated, held(sync_database))
 
 
+async def test_users_moved_out_of_a_collection_made_anew_open_the_way_back(
+    migrated, migration, sync_database
+):
+    """As the refusal asks: they are moved, the collection is dropped, and the same call goes on."""
+    await migration.finalize(keep=True)
+    sync_database["Users"].insert_one(legacy_user(2))
+    await migration.apply()
+    with pytest.raises(UsageError, match="has made Users anew") as told:
+        await migration.rollback_all()
+    sync_database["Users_before_migration"].insert_many(list(sync_database["Users"].find()))
+    sync_database["Users"].drop()
+    back = await migration.rollback_all()
+    sync_database["Users"].delete_one({"_id": USERS[2]})
+
+    assert "move its users into Users_before_migration" in told.value.next_step
+    assert [ExitCode.DONE] * 3 == [one.exit_code for one in back]
+    assert [] == changes(migrated, held(sync_database))
+
+
+@pytest.mark.parametrize("finalized", [False, True])
+async def test_users_of_a_collection_made_anew_that_nobody_moved_hold_a_rollback(
+    migrated, migration, sync_database, finalized
+):
+    """Where it was dropped, by hand or by another finalize, they would be deleted for good."""
+    await migration.finalize(keep=True)
+    sync_database["Users"].insert_one(legacy_user(2))
+    await migration.apply()
+    if finalized:
+        await migration.finalize()
+    else:
+        sync_database["Users"].drop()
+    stood = held(sync_database)
+    for rollback in (migration.rollback, migration.rollback_all):
+        with pytest.raises(UsageError, match="no longer"):
+            await rollback()
+
+    assert [] == changes(stood, held(sync_database))
+
+
 async def test_legacy_users_under_another_name_are_looked_for_there(
     migrated, migration, sync_database
 ):
