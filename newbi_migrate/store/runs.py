@@ -53,7 +53,7 @@ __all__ = [
     "restore_record",
     "unfinished_run",
     "unforeseen_refusals",
-    "users_taken_back",
+    "users_without_documents",
 ]
 
 USERS = "newbi_migrate_users"
@@ -394,15 +394,15 @@ async def noted_outcomes(database: Database, run_id: ObjectId, *, comment: str) 
         return Counter({found["_id"]: found["n"] async for found in cursor})
 
 
-async def users_taken_back(database: Database, run: RunRecord, *, comment: str) -> set[bytes]:
-    """Keys of the legacy users whom a run migrated and who went back with a part of it.
+async def users_without_documents(
+    database: Database, run_id: ObjectId, *, comment: str
+) -> set[bytes]:
+    """Keys of the legacy users whom a run migrated and whose user or organization is gone.
 
-    Their lines stay; their user or their organization is gone.
+    The lines of those who went back with a part of a run stay.
     """
-    if not run.partly_rolled_back:
-        return set()
     cursor = await database[USERS].aggregate(
-        [{"$match": {**_lines_of(run.run_id), "userId": {"$ne": None}}}, *_WITHOUT_A_DOCUMENT],
+        [{"$match": {**_lines_of(run_id), "userId": {"$ne": None}}}, *_WITHOUT_A_DOCUMENT],
         collation=SIMPLE_COLLATION,
         comment=comment,
     )

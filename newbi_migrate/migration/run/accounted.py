@@ -17,7 +17,7 @@ from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
 from newbi_migrate.store.raw import element
 from newbi_migrate.store.reading import matching
-from newbi_migrate.store.runs import RunRecord, migrated_users, users_taken_back
+from newbi_migrate.store.runs import RunRecord, migrated_users, users_without_documents
 
 __all__ = [
     "Unaccounted",
@@ -95,11 +95,14 @@ async def recorded_aliases(
         DamagedRecordsError: A line is not what this tool writes.
     """
     aliases: dict[ObjectId, ObjectId] = {}
+    gone: set[bytes] = set()
+    partly = any(run.partly_rolled_back for run in runs)
     for run in runs:
         if not run.stands or run.command != "migrate":
             continue
         lines = [line async for line in migrated_users(database, run.run_id, _ALIASED)]
-        gone = await users_taken_back(database, run, comment=comment) if lines else set()
+        if lines and partly:
+            gone |= await users_without_documents(database, run.run_id, comment=comment)
         for line in lines:
             legacy_id = line["_id"]["legacy"]
             if id_key(legacy_id) not in gone:
@@ -154,7 +157,7 @@ async def unaccounted_users(
     Args:
         database: Where.
         name: Name of the collection of legacy users.
-        runs: All runs.
+        runs: All runs, the newest first.
         quarantined: Whether users whom a run quarantined are accounted for.
         comment: Attached to every command.
 
@@ -175,9 +178,13 @@ async def _accounted(
     database: Database, runs: Sequence[RunRecord], *, quarantined: bool, comment: str
 ) -> set[bytes]:
     accounted: set[bytes] = set()
+    gone: set[bytes] = set()
+    partly = any(run.partly_rolled_back for run in runs)
     for run in runs:
         if run.stands and run.command == "migrate":
-            gone = await users_taken_back(database, run, comment=comment)
+            # Other runs may have noted whoever went back with a part of one, before it or after.
+            if partly:
+                gone |= await users_without_documents(database, run.run_id, comment=comment)
             async for line in migrated_users(database, run.run_id):
                 key = id_key(line["_id"]["legacy"])
                 if key not in gone and (quarantined or line.get("userId") is not None):

@@ -553,6 +553,43 @@ async def test_who_went_back_alone_waits_for_a_migration_again(uri, migrated, da
     ]
 
 
+async def test_who_went_back_with_a_part_of_one_run_is_late_whatever_other_runs_noted(
+    uri, migrated, sync_database
+):
+    """Status, doctor and the end of a migration count them alike."""
+    sync_database["clients"].insert_one({"_id": ObjectId(), "createdBy": USERS[0]})
+    await migrate(uri)
+    part = RollbackOptions(users=(str(USERS[1]),))
+    async with Migration(uri) as migration:
+        await migration.rollback(migrated[1].run_id, options=part)
+        late = (await migration.status()).late_users
+        found = await migration.doctor(purpose=Purpose.FINALIZE)
+        with pytest.raises(UsageError, match="not migrated"):
+            await migration.finalize(keep=True, dry_run=True)
+        await migration.apply()
+        afterwards = (await migration.status()).late_users
+
+    assert (1, 0) == (late, afterwards)
+    assert ["Migrate them first: newbi-migrate migrate."] == [
+        check.remedy for check in found.checks if check.id == "late-work"
+    ]
+
+
+async def test_who_was_quarantined_before_they_went_back_with_a_part_is_late(uri, sync_database):
+    """What the first run noted of them is out of date."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1, email=None)])
+    await migrate(uri)
+    sync_database["Users"].update_one({"_id": USERS[1]}, {"$set": {"email": "jeanne@exemple.fr"}})
+    second = await migrate(uri)
+    async with Migration(uri) as migration:
+        before = (await migration.status()).late_users
+        part = RollbackOptions(users=(str(USERS[1]),))
+        await migration.rollback(second.run_id, options=part)
+        late = (await migration.status()).late_users
+
+    assert (0, 1) == (before, late)
+
+
 async def test_users_whose_documents_would_share_a_key_without_a_workspace_are_no_part(
     uri, sync_database
 ):
