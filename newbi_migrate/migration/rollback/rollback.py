@@ -11,6 +11,7 @@ from newbi_migrate.answers import answer
 from newbi_migrate.migration.rollback.results import RollbackOptions, RollbackResult
 from newbi_migrate.migration.rollback.steps import (
     RollbackRequest,
+    Tried,
     choose_runs,
     left_before,
     preview,
@@ -70,6 +71,7 @@ async def rollback(
         # Nothing is there to be taken back, and nothing is written for it.
         return found
     begun: list[ObjectId] = []
+    tried: Tried = {}
 
     async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> list[RollbackResult]:
         # After an error the same runs are taken back, not those before them.
@@ -80,7 +82,7 @@ async def rollback(
             now = await preview(request)
             refuse_other_preview([*map(_comparable, reviewed)], [*map(_comparable, now)])
         begun.extend(run.run_id for run in request.chosen if run.run_id not in begun)
-        return await roll_back(request, session)
+        return await roll_back(request, session, tried)
 
     return await runner.run("rollback", attempt)
 

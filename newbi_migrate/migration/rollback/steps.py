@@ -46,7 +46,7 @@ from newbi_migrate.store.runs import RunRecord, RunState, RunWriter, migrated_us
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.statements import end_transaction
 
-__all__ = ["RollbackRequest", "choose_runs", "left_before", "preview", "roll_back"]
+__all__ = ["RollbackRequest", "Tried", "choose_runs", "left_before", "preview", "roll_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,10 +284,18 @@ async def left_before(
     return found
 
 
-async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[RollbackResult]:
+async def roll_back(
+    request: RollbackRequest, session: LeasedSession, tried: Tried
+) -> list[RollbackResult]:
     """Take the chosen runs back, one after the other; return one result for each.
 
-    Where somebody's changes are in the way of any of them, nothing at all is written.
+    Where somebody's changes are in the way of any of them, nothing at all is written. Once an
+    earlier attempt has begun to write, changes that were made since are kept and listed instead.
+
+    Args:
+        request: The rollback.
+        session: The leased session.
+        tried: What earlier attempts of the same call did; this one adds what it does.
 
     Raises:
         UsageError: See :func:`preview`.
@@ -298,14 +306,14 @@ async def roll_back(request: RollbackRequest, session: LeasedSession) -> list[Ro
         result = await put_replaced_back(of_run, replaced, request.options, request.policy)
         return [*await left_before(request, dry_run=False), result]
     looked = await _look(request)
-    if any(back.result.refused for back in looked):
+    if not tried and any(back.result.refused for back in looked):
         for back in looked:
             back.result.dry_run = False
         before = await left_before(request, looked, dry_run=False)
         return [*before, *(back.result for back in looked)]
     backs: list[_RunBack] = []
     for run, seen in zip(request.chosen, looked, strict=True):
-        back = _RunBack.of(request, run, await _users_chosen(request, run))
+        back = tried[run.run_id] = _RunBack.of(request, run, await _users_chosen(request, run))
         back.result.timings.update(seen.result.timings)
         await back.carry_out(request, session.of_run(run.run_id), backs)
         backs.append(back)
@@ -450,6 +458,10 @@ class _RunBack:
         again = await self.users.decide_again(progress, released, others)
         self.users = again or self.users
         return again is not None
+
+
+Tried = dict[ObjectId, _RunBack]
+"""Run to what the last attempt to take it back did, which a transient error may have ended."""
 
 
 def _users_of(backs: Iterable[_RunBack]) -> list[UserRollback]:

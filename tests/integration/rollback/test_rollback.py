@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId, Timestamp
 from fingerprints import changes, fingerprint
 from legacy_cases import build_dirty_database
+from pymongo.errors import AutoReconnect
 from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.answers import answer
@@ -27,6 +28,7 @@ from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize.legacy_users import refuse_unaccounted
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.rollback import documents
+from newbi_migrate.migration.rollback.documents import DocumentRollback
 from newbi_migrate.migration.rollback.results import (
     ConflictKind,
     KeptReason,
@@ -1405,6 +1407,31 @@ async def test_what_changes_between_the_comparison_and_the_write_is_kept_and_nam
     assert (None if choice is DISCARD else now) == stored
     assert (ExitCode.PENDING if choice is None else ExitCode.DONE) == result.exit_code
     assert not result.refused
+
+
+@pytest.mark.parametrize("collections", [None, ("invoices",)], ids=["whole", "a part"])
+async def test_what_changes_before_a_rollback_tries_again_is_kept_and_named(
+    uri, migrated, sync_database, monkeypatch, collections
+):
+    """Something was written before the transient error, so nothing is refused any more."""
+    one = sync_database["invoices"].find_one({}, sort=[("_id", 1)])["_id"]
+    real, failed = DocumentRollback.apply, []
+
+    async def interrupted(rollback, session):
+        await real(rollback, session)
+        if not failed:
+            failed.append(rollback)
+            sync_database["invoices"].update_one({"_id": one}, {"$set": {"workspaceId": "autre"}})
+            raise AutoReconnect("closed")
+
+    monkeypatch.setattr(DocumentRollback, "apply", interrupted)
+    result = await rollback(uri, options=RollbackOptions(collections=collections))
+    (run,) = sync_database["newbi_migrate_runs"].find({})
+
+    assert [(ConflictKind.CHANGED, one)] == [(c.kind, c.id) for c in result.conflicts]
+    assert (ExitCode.PENDING, False) == (result.exit_code, result.refused)
+    assert ("done" if collections else "rolled-back") == run["state"]
+    assert "autre" == sync_database["invoices"].find_one(one)["workspaceId"]
 
 
 async def test_of_several_runs_a_part_is_taken_back_of_the_one_that_is_named(
