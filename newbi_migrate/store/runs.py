@@ -510,13 +510,22 @@ class RunWriter:
         """Record in which session a rollback deletes: who goes on with it ends its transaction."""
         await self._set({"rollbackSession": session_id})
 
+    async def note_came_into_use(self, conflicts: Sequence[Mapping[str, Any]]) -> None:
+        """Record what came into use while a rollback deleted it: nobody finds it again."""
+        await self._set({"cameIntoUse": list(conflicts)})
+
     async def rolled_back(self, document: Mapping[str, Any], *, whole: bool) -> None:
         """Record what came of a rollback; ``whole`` if nothing of the run is left."""
         state = {"state": RunState.ROLLED_BACK.value} if whole else {}
-        await self._set(state | {"rollback": dict(document)}, "rolledBackAt")
+        fields = state | {"rollback": dict(document)}
+        await self._set(fields, "rolledBackAt", unset="cameIntoUse")
 
-    async def _set(self, fields: Mapping[str, Any], at: str | None = None) -> None:
+    async def _set(
+        self, fields: Mapping[str, Any], at: str | None = None, *, unset: str | None = None
+    ) -> None:
         update: dict[str, Any] = {"$set": dict(fields)}
+        if unset is not None:
+            update["$unset"] = {unset: ""}
         if at is not None:
             update["$currentDate"] = {at: True}
         done = await self._session.collection(RUNS).update_one(

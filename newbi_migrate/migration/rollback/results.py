@@ -19,6 +19,7 @@ from newbi_migrate.answers import HIDDEN, RunId, answer, called, told
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.migration.planning.options import choose
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.runs import RunRecord, RunState, fitting
 
 __all__ = [
@@ -118,13 +119,18 @@ class Conflicts:
         self, listed: Iterable[Conflict] = (), kinds: Mapping[ConflictKind, int] | None = None
     ) -> None:
         self._listed = list(listed)
+        self._added: set[tuple[ConflictKind, str, bytes, str]] = set()
         self.kinds: Counter[ConflictKind] = Counter(kinds or {})
 
     def add(self, conflict: Conflict) -> None:
-        """Add a conflict."""
-        self.kinds[conflict.kind] += 1
+        """Add a conflict, unless it is listed: an attempt finds again what one before it told."""
         if len(self._listed) < MAX_LISTED:
+            key = conflict.kind, conflict.collection, id_key(conflict.id), conflict.path
+            if key in self._added:
+                return
+            self._added.add(key)
             self._listed.append(conflict)
+        self.kinds[conflict.kind] += 1
 
     def __len__(self) -> int:
         return self.kinds.total()
@@ -322,6 +328,30 @@ class RollbackResult:
         result.written = result.earlier = True
         return result
 
+    def begin_with(self, run: RunRecord, earlier: RollbackResult | None) -> None:
+        """Tell what was met before, and nobody finds again once documents are gone or overwritten.
+
+        Args:
+            run: The run, whose record keeps what a rollback met that was interrupted.
+            earlier: What an earlier attempt of the same call told, if there was one.
+
+        Raises:
+            DamagedRecordsError: The record is not what this tool writes.
+        """
+        try:
+            noted = _CONFLICTS.validate_python(run.document.get("cameIntoUse", []))
+        except ValidationError:
+            raise run.damaged() from None
+        for conflict in (*noted, *(earlier.conflicts if earlier else ())):
+            discarded = self.options.discards and conflict.kind not in _NEVER_DISCARDED
+            if discarded or conflict.kind is ConflictKind.CAME_INTO_USE:
+                self.conflicts.add(conflict)
+
+    def came_into_use(self) -> list[Mapping[str, Any]]:
+        """What the run's record keeps of that until the rollback has ended."""
+        found = (each for each in self.conflicts if each.kind is ConflictKind.CAME_INTO_USE)
+        return fitting(map(answer, found))
+
     def to_record(self) -> dict[str, Any]:
         """What the run's record keeps of a rollback."""
         said = answer(self)
@@ -351,9 +381,9 @@ class _Recorded:
 
 
 # A dataclass takes its configuration from what it stands in.
-_RECORDED: Final = TypeAdapter(
-    list[_Recorded], config=ConfigDict(alias_generator=to_camel, arbitrary_types_allowed=True)
-)
+_CONFIG: Final = ConfigDict(alias_generator=to_camel, arbitrary_types_allowed=True)
+_RECORDED: Final = TypeAdapter(list[_Recorded], config=_CONFIG)
+_CONFLICTS: Final = TypeAdapter(list[Conflict], config=_CONFIG)
 
 # The server refuses these, or dropping them would lose what people wrote since.
 _NEVER_DISCARDED: Final = frozenset(

@@ -313,7 +313,9 @@ async def roll_back(
         return [*before, *(back.result for back in looked)]
     backs: list[_RunBack] = []
     for run, seen in zip(request.chosen, looked, strict=True):
-        back = tried[run.run_id] = _RunBack.of(request, run, await _users_chosen(request, run))
+        back = _RunBack.of(request, run, await _users_chosen(request, run))
+        back.begin_with(tried.get(run.run_id))
+        tried[run.run_id] = back
         back.result.timings.update(seen.result.timings)
         await back.carry_out(request, session.of_run(run.run_id), backs)
         backs.append(back)
@@ -404,6 +406,12 @@ class _RunBack:
             for run in runs:
                 deleted += run.result.deleted
             await self.structure.preview_collections(deleted)
+
+    def begin_with(self, earlier: _RunBack | None) -> None:
+        """Go on from where an earlier attempt of the same call ended, if there was one."""
+        self.result.begin_with(self.run, None if earlier is None else earlier.result)
+        if self.users is not None and earlier is not None and earlier.users is not None:
+            self.users.tried = (*earlier.users.tried, earlier.users.ids_going)
 
     async def carry_out(
         self, request: RollbackRequest, session: LeasedSession, newer: Sequence[_RunBack]

@@ -102,6 +102,8 @@ class UserRollback:
     """What can go, once it was decided."""
     ids_going: dict[str, IdSet] = field(default_factory=dict)
     """Collection to the ids of what can go."""
+    tried: Sequence[Mapping[str, IdSet]] = ()
+    """The same of earlier attempts of the same call, which may have deleted some of it."""
     _units: Units = field(default_factory=Units)
     _fills: dict[_Key, list[_Filled]] = field(default_factory=dict)
     _in_use: set[_Key] = field(default_factory=set)
@@ -263,6 +265,9 @@ class UserRollback:
         await self._name_what_came_into_use()
         # Whoever asks from now on finds it in the database.
         self.going, self.ids_going, self._fills = Going(Units()), {}, {}
+        self.tried = ()
+        if noted := self.result.came_into_use():
+            await RunWriter(session).note_came_into_use(noted)
 
     async def _name_what_came_into_use(self) -> None:
         """Name what was deleted and something refers to all the same.
@@ -270,16 +275,19 @@ class UserRollback:
         No condition of a deletion can ask other collections, so what an application writes between
         the decision and the deletion is found afterwards.
         """
-        references = await self._readings(self.ids_going).all(())
-        for name in ("organization", "user"):
-            named = [identifier for identifier in references if identifier in self.ids_going[name]]
-            there = await self._read(name, named)
-            for identifier in named:
-                if id_key(identifier) not in there:
-                    by = ", ".join(sorted(references[identifier]))
-                    self.result.conflicts.add(
-                        Conflict(ConflictKind.CAME_INTO_USE, name, identifier, by)
-                    )
+        found: dict[_Key, Conflict] = {}
+        for ids in filter(None, (*self.tried, self.ids_going)):
+            references = await self._readings(ids).all(())
+            for name in ("organization", "user"):
+                named = [identifier for identifier in references if identifier in ids[name]]
+                there = await self._read(name, named)
+                for identifier in named:
+                    if (key := id_key(identifier)) not in there:
+                        by = ", ".join(sorted(references[identifier]))
+                        conflict = Conflict(ConflictKind.CAME_INTO_USE, name, identifier, by)
+                        found.setdefault((name, key), conflict)
+        for conflict in found.values():
+            self.result.conflicts.add(conflict)
 
     async def _inspect(self, writes: Sequence[UserWrite], newer: Sequence[UserRollback]) -> None:
         among = len(self._units)

@@ -34,6 +34,7 @@ from newbi_migrate.migration.rollback.results import (
     KeptReason,
     RollbackOptions,
 )
+from newbi_migrate.migration.rollback.structure import StructureRollback
 from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.raw import document_of, elements
@@ -1334,6 +1335,74 @@ async def test_what_comes_into_use_while_it_is_deleted_is_named(
     await migrate(uri)
     assert sync_database["organization"].count_documents({"_id": organization})
     assert sync_database["user"].count_documents({"_id": user})
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "error"),
+    [
+        (UserRollback, "_name_what_came_into_use", AutoReconnect("closed")),
+        (StructureRollback, "drop_collections", AutoReconnect("closed")),
+        (StructureRollback, "drop_collections", RuntimeError()),
+    ],
+    ids=["a lost connection before it is found", "a lost connection afterwards", "a kill"],
+)
+async def test_what_came_into_use_is_named_however_the_rollback_comes_to_its_end(
+    uri, migrated, sync_database, monkeypatch, kind, method, error
+):
+    """It is deleted by then, and the next attempt would not look at it."""
+    home = organization_of(sync_database, USERS[0])
+    decide, real, failed = UserRollback.decide, getattr(kind, method), []
+
+    async def deciding(rollback, *arguments):
+        going = await decide(rollback, *arguments)
+        if not arguments and not failed:
+            sync_database["clients"].insert_one({"workspaceId": home})
+        return going
+
+    async def failing(*arguments):
+        if not failed:
+            failed.append(method)
+            raise error
+        await real(*arguments)
+
+    monkeypatch.setattr(UserRollback, "decide", deciding)
+    monkeypatch.setattr(kind, method, failing)
+    if isinstance(error, RuntimeError):
+        with pytest.raises(RuntimeError):
+            await rollback(uri)
+    result = await rollback(uri)
+    (run,) = sync_database["newbi_migrate_runs"].find({})
+    named = (ConflictKind.CAME_INTO_USE, "organization", home, "clients")
+
+    assert [named] == [(c.kind, c.collection, c.id, c.path) for c in result.conflicts]
+    assert ExitCode.PENDING == result.exit_code
+    assert [home] == [conflict["id"] for conflict in run["rollback"]["conflicts"]]
+    assert "cameIntoUse" not in run
+
+
+async def test_what_an_attempt_discarded_is_listed_once_by_the_one_that_ends(
+    uri, migrated, sync_database, monkeypatch
+):
+    """The second attempt finds it as it was before the run; another change it finds again."""
+    one, other = (each["_id"] for each in sync_database["invoices"].find().sort("_id", 1).limit(2))
+    sync_database["invoices"].update_one({"_id": one}, {"$set": {"workspaceId": "autre"}})
+    real, failed = DocumentRollback.apply, []
+
+    async def interrupted(rollback, session):
+        await real(rollback, session)
+        if not failed:
+            failed.append(rollback)
+            change = {"$set": {"workspaceId": "autre"}}
+            sync_database["invoices"].update_one({"_id": other}, change)
+            raise AutoReconnect("closed")
+
+    monkeypatch.setattr(DocumentRollback, "apply", interrupted)
+    result = await rollback(uri, options=DISCARD)
+
+    assert {one, other} == {conflict.id for conflict in result.conflicts}
+    assert {ConflictKind.CHANGED: 2} == result.conflicts.kinds
+    assert ExitCode.DONE == result.exit_code
+    assert 0 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
 
 
 async def test_a_transaction_that_a_dead_rollback_left_open_is_ended(
