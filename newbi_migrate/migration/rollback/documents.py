@@ -252,6 +252,7 @@ class DocumentRollback:
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
         """
+        earlier = {name: back.restored for name, back in self.result.documents.items()}
         queue: asyncio.Queue[_Window | None] = asyncio.Queue(maxsize=1)
 
         async def read() -> None:
@@ -278,6 +279,10 @@ class DocumentRollback:
             tasks.create_task(read())
             for _ in range(_WORKERS):
                 tasks.create_task(work())
+        # What an earlier attempt of the same call gave back, this one found as it was before.
+        for name, number in earlier.items():
+            back = self.result.documents[name]
+            back.already = max(back.already - number, 0)
 
     async def _give_back(self, session: LeasedSession, window: _Window) -> None:
         name, compared, throttle = window.collection, window.compared, session.throttle

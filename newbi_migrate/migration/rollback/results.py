@@ -329,7 +329,7 @@ class RollbackResult:
         return result
 
     def begin_with(self, run: RunRecord, earlier: RollbackResult | None) -> None:
-        """Tell what was met before, and nobody finds again once documents are gone or overwritten.
+        """Tell what was done and met before, which nobody finds again.
 
         Args:
             run: The run, whose record keeps what a rollback met that was interrupted.
@@ -346,6 +346,16 @@ class RollbackResult:
             discarded = self.options.discards and conflict.kind not in _NEVER_DISCARDED
             if discarded or conflict.kind is ConflictKind.CAME_INTO_USE:
                 self.conflicts.add(conflict)
+        if earlier is None:
+            return
+        for name, back in earlier.documents.items():
+            self.documents[name] = DocumentsBack(restored=back.restored)
+        self.deleted.update(earlier.deleted)
+        self.unfilled.update(earlier.unfilled)
+        self.indexes_dropped.extend(earlier.indexes_dropped)
+        self.indexes_rebuilt.extend(earlier.indexes_rebuilt)
+        self.collections_dropped.extend(earlier.collections_dropped)
+        self.collections_renamed.extend(earlier.collections_renamed)
 
     def came_into_use(self) -> list[Mapping[str, Any]]:
         """What the run's record keeps of that until the rollback has ended."""

@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId, Timestamp
 from fingerprints import changes, fingerprint
 from legacy_cases import build_dirty_database
+from losing import losing_the_answer_to
 from pymongo.errors import AutoReconnect
 from small_legacy import DAY, USERS, invoices, legacy_user
 
@@ -1403,6 +1404,20 @@ async def test_what_an_attempt_discarded_is_listed_once_by_the_one_that_ends(
     assert {ConflictKind.CHANGED: 2} == result.conflicts.kinds
     assert ExitCode.DONE == result.exit_code
     assert 0 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
+
+
+async def test_a_rollback_that_tries_again_counts_what_its_first_attempt_did(
+    uri, migrated, sync_database, monkeypatch
+):
+    """It tells what the look beforehand told, as it would have done without the error."""
+    shown = await rollback(uri, dry_run=True)
+    losing_the_answer_to(monkeypatch, StructureRollback, "drop_collections")
+    result = await rollback(uri)
+
+    assert told([shown]) == told([result])
+    assert 6 == result.documents["invoices"].restored
+    assert sorted(shown.indexes_dropped) == sorted(result.indexes_dropped)
+    assert sorted(shown.collections_dropped) == sorted(result.collections_dropped)
 
 
 async def test_a_transaction_that_a_dead_rollback_left_open_is_ended(
