@@ -102,7 +102,8 @@ async def choose_runs(
     Raises:
         UsageError: There is no such run, the last one was taken back already, later runs rest upon
             the one named, its journal or what it put aside is gone, or a part is to be taken back
-            of a run that has not come to its end, or of one of several that was not named.
+            of a run that has not come to its end, that wrote to what is aside, or that is one of
+            several and was not named.
     """
     in_place = [run for run in runs if run.in_place]
     chosen = in_place if everything else in_place[:1]
@@ -143,6 +144,7 @@ async def choose_runs(
             "(newbi-migrate rollback --run ID), and then all of them; or drop what it put aside, "
             "to keep what it restored: newbi-migrate drop-aside.",
         )
+    _refuse_while_aside(in_place, chosen, options)
     for run in chosen:
         if run.aside_dropped:
             raise UsageError(
@@ -165,6 +167,28 @@ async def choose_runs(
                 "rollback.",
             )
     return chosen
+
+
+def _refuse_while_aside(
+    in_place: Sequence[RunRecord], chosen: Sequence[RunRecord], options: RollbackOptions
+) -> None:
+    """Fail where a part of a run is to be taken back, and what the run wrote to is aside.
+
+    Any collection that is aside may refer to users and organizations.
+    """
+    if options.whole:
+        return
+    collections = frozenset(options.collections or ())
+    for run in in_place:
+        later = run.command == RESTORE and any(run.number > one.number for one in chosen)
+        if later and (options.users is not None or run.replaced & collections):
+            raise UsageError(
+                f"The run {run.run_id} put collections of a backup in place. Until it is taken "
+                "back, or settled, no part of a run before it can be taken back: what that run "
+                "wrote to is aside.",
+                next_step=f"Take it back first (newbi-migrate rollback --run {run.run_id}); or "
+                "drop what it put aside, to keep what it restored: newbi-migrate drop-aside.",
+            )
 
 
 async def _runs_of(database: Database, runs: Sequence[RunRecord], users: Sequence[object]) -> str:

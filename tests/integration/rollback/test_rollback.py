@@ -14,6 +14,7 @@ from pymongo.errors import AutoReconnect
 from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.answers import answer
+from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.choices import OnConflict, Purpose
 from newbi_migrate.demo.legacy import build_legacy_database
 from newbi_migrate.errors import (
@@ -28,6 +29,7 @@ from newbi_migrate.migration.apply import steps
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize.legacy_users import refuse_unaccounted
 from newbi_migrate.migration.planning.options import MigrationOptions
+from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.rollback import documents
 from newbi_migrate.migration.rollback.documents import DocumentRollback
 from newbi_migrate.migration.rollback.results import (
@@ -1535,6 +1537,42 @@ async def test_of_several_runs_a_part_is_taken_back_of_the_one_that_is_named(
     assert None is sync_database["user"].find_one(USERS[1])
     assert refused.value.next_step.endswith(f" The users named were created by the run {first}.")
     assert of_documents.value.next_step.endswith("status lists them.")
+
+
+@pytest.mark.parametrize(
+    ("part", "refused"),
+    [
+        (RollbackOptions(users=(str(USERS[0]),)), True),
+        (RollbackOptions(collections=("invoices", "quotes")), True),
+        (RollbackOptions(collections=("quotes",)), False),
+    ],
+    ids=["users", "a collection that was replaced", "another collection"],
+)
+async def test_no_part_is_taken_back_while_what_the_run_wrote_to_is_aside(
+    uri, migrated, sync_database, database, tmp_path, part, refused
+):
+    """Documents there refer to the users and their organizations, and come back with them."""
+    _, run = migrated
+    sync_database["invoices"].insert_one(
+        {"number": "new", "workspaceId": organization_of(sync_database, USERS[0])}
+    )
+    path = (await backup_database(database, tmp_path)).path
+    await restore_backup(path, database, drop=True, only=["invoices"])
+    stood = held(sync_database)
+    async with Migration(uri) as migration:
+        if not refused:
+            assert ExitCode.DONE == (await migration.rollback(options=part)).exit_code
+            return
+        for named in (None, run.run_id):
+            with pytest.raises(UsageError, match="put collections of a backup in place") as told:
+                await migration.rollback(named, options=part)
+        unchanged = changes(stood, held(sync_database))
+        await migration.drop_aside()
+        afterwards = await migration.rollback(options=part)
+
+    assert "newbi-migrate drop-aside" in told.value.next_step
+    assert [] == unchanged
+    assert afterwards.written
 
 
 async def test_an_earlier_rollback_is_told_by_the_choice_it_was_made_with(
