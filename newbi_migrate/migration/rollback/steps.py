@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -519,7 +519,6 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | 
         return None
     workspaces: dict[bytes, ObjectId] = {}
     legacy: dict[str, Any] = {}
-    sharing: dict[ObjectId, set[bytes]] = defaultdict(set)
     for run in reversed(request.runs):
         if run.number > of.number:
             continue
@@ -529,7 +528,6 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | 
             legacy[str(user)] = user
             if line["organizationId"] is not None:
                 workspaces[key] = line["organizationId"]
-                sharing[line["organizationId"]].add(key)
     unknown = [str(user) for user in request.options.users if str(user) not in legacy]
     if unknown:
         raise UsageError(
@@ -539,13 +537,14 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | 
     named = {id_key(legacy[str(user)]): legacy[str(user)] for user in request.options.users}
     mine = frozenset(workspaces[key] for key in named if key in workspaces)
     names = {id_key(user): name for name, user in legacy.items()}
-    for workspace in mine:
-        others = sharing[workspace] - named.keys()
-        if others:
-            raise UsageError(
-                f"The legacy user {names[min(others)]} has the same workspace {workspace}.",
-                next_step="Name all who share it, so that they go back together.",
-            )
+    # By the newest line of each: an older one may be of a run that was taken back.
+    others = [key for key, home in workspaces.items() if home in mine and key not in named]
+    if others:
+        other = min(others)
+        raise UsageError(
+            f"The legacy user {names[other]} has the same workspace {workspaces[other]}.",
+            next_step="Name all who share it, so that they go back together.",
+        )
     # As text an id names the same user.
     meant = {value for user in named.values() if (value := read_id(user).value) is not None}
     return UserScope(frozenset([*named, *map(id_key, meant)]), mine)

@@ -635,6 +635,47 @@ async def test_parts_taken_back_one_by_one_make_a_whole(uri, migrated, sync_data
     assert [] == changes(migrated[0], held(sync_database))
 
 
+@pytest.fixture
+async def sharing(uri, sync_database):
+    """Two users who both own one organization, migrated."""
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    for n, user in enumerate(USERS[:2]):
+        sync_database["invoices"].insert_many(invoices(user, 1))
+        sync_database["user"].insert_one({"_id": user, "email": f"jeanne{n}@exemple.fr"})
+    home = {"_id": ObjectId(), "name": "Atelier", "slug": "atelier"}
+    sync_database["organization"].insert_one(home)
+    sync_database["member"].insert_many(
+        [{"organizationId": home["_id"], "userId": user, "role": "owner"} for user in USERS[:2]]
+    )
+    await migrate(uri)
+
+
+async def test_who_shares_a_workspace_does_not_go_back_alone(uri, sharing, sync_database):
+    """Nobody can tell whose documents the others' are."""
+    before = held(sync_database)
+    with pytest.raises(UsageError, match=f"{USERS[1]} has the same workspace"):
+        await rollback(uri, options=RollbackOptions(users=(str(USERS[0]),)))
+    unchanged = changes(before, held(sync_database))
+    both = await rollback(uri, options=RollbackOptions(users=tuple(map(str, USERS[:2]))))
+
+    assert [] == unchanged
+    assert (ExitCode.DONE, 2) == (both.exit_code, both.documents["invoices"].restored)
+
+
+async def test_who_shared_a_workspace_in_a_run_that_was_taken_back_does_not_share_it_now(
+    uri, sharing, sync_database
+):
+    """The newest run says where they work."""
+    await rollback(uri)
+    sync_database["member"].update_one({"userId": USERS[1]}, {"$set": {"role": "member"}})
+    await migrate(uri)
+    back = await rollback(uri, options=RollbackOptions(users=(str(USERS[0]),)))
+    left = sync_database["invoices"].distinct("createdBy", {"workspaceId": {"$exists": True}})
+
+    assert (ExitCode.DONE, 1) == (back.exit_code, back.documents["invoices"].restored)
+    assert [USERS[1]] == left
+
+
 async def test_an_unknown_user_is_refused(uri, migrated):
     """Nothing is guessed."""
     with pytest.raises(UsageError, match="No run migrated"):
