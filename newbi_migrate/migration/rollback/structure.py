@@ -315,9 +315,15 @@ class StructureRollback:
         Args:
             deleted: Collection to the number of documents that are deleted before.
         """
+        names = await collection_names(self.database, comment=self.comment)
         for name in self._created:
-            number = await count(self.database[name], comment=self.comment)
-            if number == deleted.get(name, 0) and await self._is_as_created(name):
+            # It has that name where a rollback was interrupted while it looked at it.
+            emptied = _emptied_name(name)
+            here = emptied if emptied in names else name
+            if here not in names:
+                continue
+            number = await count(self.database[here], comment=self.comment)
+            if number == deleted.get(name, 0) and await self._is_as_created(here):
                 self.result.collections_dropped.append(name)
 
     async def _is_bare(self, name: str) -> bool:

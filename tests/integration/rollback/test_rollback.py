@@ -487,6 +487,21 @@ async def test_a_collection_somebody_set_a_validator_on_since_stays(uri, migrate
     assert rule == sync_database["organization"].options()["validator"]
 
 
+async def test_a_look_at_a_run_that_is_back_lists_no_collection_that_is_gone(
+    uri, migrated, sync_database
+):
+    """There is nothing left to drop; what an interruption left under another name is listed."""
+    run = migrated[1].run_id
+    await rollback(uri)
+    shown = await rollback(uri, run, dry_run=True)
+    sync_database.create_collection("newbi_migrate_emptied_member")
+    left = await rollback(uri, run, dry_run=True)
+    back = await rollback(uri, run)
+
+    assert [] == shown.collections_dropped
+    assert ["member"] == left.collections_dropped == back.collections_dropped
+
+
 async def test_a_collection_alone_goes_back(uri, sync_database):
     """Its documents and indexes; users and other collections stay migrated."""
     build_legacy_database(sync_database, seed=5, users=3, documents_per_user=10)
