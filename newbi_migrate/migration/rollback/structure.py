@@ -97,7 +97,8 @@ class StructureRollback:
                     dropped[entry.collection, index["name"]] = index
             elif entry.kind is EntryKind.COLLECTION and not entry.drops_collection:
                 self._note_collection(entry)
-        self._to_rebuild = [(name, index) for (name, _), index in dropped.items()]
+        # An index would make a collection anew that somebody dropped since.
+        self._to_rebuild = [(name, index) for (name, _), index in dropped.items() if name in infos]
         before = {
             pair["collection"]: {index["name"]: index for index in pair["indexes"]}
             for pair in self.run.document.get("indexesBefore", ())

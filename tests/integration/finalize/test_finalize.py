@@ -304,6 +304,20 @@ async def test_a_transient_error_after_the_end_was_taken_back_ends_no_rollback_o
     assert [ExitCode.DONE] * 3 == [one.exit_code for one in back]
 
 
+async def test_a_collection_that_somebody_dropped_since_stays_dropped(
+    migrated, migration, sync_database
+):
+    """An old index is built again where its collection is, and nowhere else."""
+    await migration.finalize(keep=True)
+    sync_database["invoices"].drop()
+    shown = await migration.rollback(dry_run=True)
+    back = await migration.rollback(reviewed=shown)
+
+    assert ([], []) == (shown.indexes_rebuilt, back.indexes_rebuilt)
+    assert ExitCode.DONE == back.exit_code
+    assert "invoices" not in sync_database.list_collection_names()
+
+
 async def test_what_was_dropped_for_good_is_not_rolled_back(migrated, migration, sync_database):
     """It says what to restore first, and writes nothing."""
     await migration.finalize()
