@@ -156,6 +156,9 @@ class DocumentRollback:
             keys: Collection to its unique keys that an index enforces.
         """
         for name, ids in self._unscoped.items():
+            if len(ids) > _MOST_FORESEEN:
+                # The server refuses them when they are written.
+                continue
             here: list[dict[str, Any]] = [{"_id": {"$in": ids}}, {self.workspace_field: None}]
             for key in keys.get(name, ()):
                 found, _ = await find_collisions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from time import monotonic
 
 import bson
@@ -638,6 +639,26 @@ async def test_users_whose_documents_would_share_a_key_without_a_workspace_are_n
     assert ExitCode.DONE == (await rollback(uri, options=other)).exit_code
     second = RollbackOptions(users=USERS[1:2])
     assert ExitCode.ROLLBACK_CONFLICTS == (await rollback(uri, options=second)).exit_code
+
+
+async def test_what_is_too_much_to_compare_beforehand_is_refused_when_a_part_is_written(
+    uri, sync_database, monkeypatch
+):
+    """More documents than one query holds; the server says which of them share a key."""
+    monkeypatch.setattr(documents, "_MOST_FORESEEN", 3)
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    for user in USERS[:2]:
+        sync_database["invoices"].insert_many(invoices(user, 2, issueYear=2025))
+    await migrate(uri)
+    part = RollbackOptions(users=USERS[:2])
+    shown = await rollback(uri, options=part, dry_run=True)
+    back = await rollback(uri, options=part)
+
+    assert 0 == len(shown.conflicts)
+    assert {(ConflictKind.REFUSED, "invoices"): 2} == Counter(
+        (conflict.kind, conflict.collection) for conflict in back.conflicts
+    )
+    assert ExitCode.PENDING == back.exit_code
 
 
 @pytest.mark.slow
