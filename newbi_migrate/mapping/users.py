@@ -41,6 +41,7 @@ _FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
 __all__ = [
     "BARRED",
+    "CHANGED_MEANWHILE",
     "FIELD_NOT_CARRIED",
     "FOLLOWS_MEMBERSHIP",
     "Existing",
@@ -55,6 +56,9 @@ __all__ = [
 
 FIELD_NOT_CARRIED: Final = "field-not-carried"
 """Code of the finding that existing users are not given a field of the legacy ones."""
+
+CHANGED_MEANWHILE: Final = "changed-meanwhile"
+"""Code of the finding that what was decided about is gone, or was changed, since."""
 
 BARRED: Final[Mapping[str, str]] = {"isDisabled": "user-disabled", "banned": "user-banned"}
 """Field that kept a legacy user out to the code of the finding that Better Auth lets them in."""
@@ -174,7 +178,7 @@ def writes_for(
         return UserWrites(decision)
     if decision.outcome is Outcome.ALIASED and existing.user is None:
         # Whoever they were to become is gone since the decision; that place is not the legacy id's.
-        return UserWrites(decision, findings=(Finding("changed-meanwhile", "user", user_id),))
+        return UserWrites(decision, findings=(Finding(CHANGED_MEANWHILE, "user", user_id),))
     born = created_at(legacy)
     writes: list[Insert | SetMissing] = []
     findings: list[Finding] = []
@@ -333,7 +337,7 @@ def _organization(
         writes.append(Insert("organization", result))
     else:
         # It was there when the decision was taken.
-        report("changed-meanwhile", "organization", workspace)
+        report(CHANGED_MEANWHILE, "organization", workspace)
         return
     for path in incomplete_fields(result):
         report("company-incomplete", "organization", workspace, path)

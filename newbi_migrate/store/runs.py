@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import bson
 from bson import Binary, ObjectId
 from pydantic import computed_field
-from pymongo import UpdateOne
+from pymongo import DeleteOne, UpdateOne
 
 from newbi_migrate.answers import HIDDEN, Instant, RunId
 from newbi_migrate.errors import DamagedRecordsError, UsageError
@@ -590,6 +590,16 @@ class RunWriter:
                     )
                     for legacy_id, line in some
                 ],
+                ordered=False,
+                comment=self._session.comment,
+            )
+
+    async def forget_users(self, legacy_ids: Iterable[Any]) -> None:
+        """Take out the lines of legacy users for whom nothing was written in the end."""
+        run_id = self._session.run_id
+        for some in chunks(legacy_ids, MAX_OPERATIONS):
+            await self._session.collection(USERS).bulk_write(
+                [DeleteOne({"_id": {"run": run_id, "legacy": legacy_id}}) for legacy_id in some],
                 ordered=False,
                 comment=self._session.comment,
             )

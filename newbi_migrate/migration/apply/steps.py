@@ -44,7 +44,13 @@ from newbi_migrate.progress import timed
 from newbi_migrate.store.collections import Identities, collection_names, collections
 from newbi_migrate.store.indexes import Created, Refused, build_wanted
 from newbi_migrate.store.journal import EntryKind, Journal
-from newbi_migrate.store.runs import MAX_RECORDED, RunWriter, fitting, noted_outcomes
+from newbi_migrate.store.runs import (
+    MAX_RECORDED,
+    RunWriter,
+    fitting,
+    migrated_users,
+    noted_outcomes,
+)
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import create_collection
 
@@ -248,6 +254,8 @@ async def _users(
     # line has come since, and their document must not be dropped.
     session.progress.phase("record users", len(plan.users))
     await record.note_users(_told(session, map(_line, plan.users)))
+    if request.resumed:
+        await record.forget_users(await _gone(session, plan))
     session.progress.phase("users", len(plan.users))
     failed = await writer.write(plan)
     state.created.update(writer.created)
@@ -276,6 +284,16 @@ def _told(session: LeasedSession, lines: Iterable[_Line]) -> Iterator[_Line]:
         if not number % _TOLD_AT_ONCE:
             session.progress.advance(_TOLD_AT_ONCE)
     session.progress.advance(number % _TOLD_AT_ONCE)
+
+
+async def _gone(session: LeasedSession, plan: Plan) -> list[Any]:
+    """Whom an interrupted run noted, who left before their turn came, and who have no user."""
+    return [
+        line["_id"]["legacy"]
+        async for line in migrated_users(session.database, session.run_id)
+        if plan.users.decisions.position(line["_id"]["legacy"]) < 0
+        and line["userId"] not in plan.workspaces.users
+    ]
 
 
 def _line(line: UserLine, failed: Reason | None = None) -> _Line:

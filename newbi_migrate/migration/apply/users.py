@@ -14,7 +14,7 @@ from typing import Any
 import bson
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
-from newbi_migrate.mapping.users import Finding, Insert, SetMissing, UserWrites
+from newbi_migrate.mapping.users import CHANGED_MEANWHILE, Finding, Insert, SetMissing, UserWrites
 from newbi_migrate.mapping.workspace import Reason
 from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.users import UserPlane
@@ -107,7 +107,7 @@ class UserWriter:
         self.created.update(done.created)
         self.filled.update(done.filled)
         self.findings.extend(
-            Finding("changed-meanwhile", fill.collection, fill.id) for fill in done.skipped
+            Finding(CHANGED_MEANWHILE, fill.collection, fill.id) for fill in done.skipped
         )
         found = {"writes": _entries(batch, without=done.skipped)} if done.skipped else None
         await self._journal.applied(seq, found)

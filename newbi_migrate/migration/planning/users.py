@@ -10,6 +10,7 @@ from typing import Any, Final
 import bson
 from bson import ObjectId
 
+from newbi_migrate.errors import DatabaseMovedOnError
 from newbi_migrate.mapping.decisions import (
     Decisions,
     LegacyKey,
@@ -24,6 +25,7 @@ from newbi_migrate.mapping.decisions import (
 from newbi_migrate.mapping.email import normalise_email
 from newbi_migrate.mapping.packed import digest_of
 from newbi_migrate.mapping.users import (
+    CHANGED_MEANWHILE,
     Existing,
     Finding,
     Insert,
@@ -33,6 +35,7 @@ from newbi_migrate.mapping.users import (
 )
 from newbi_migrate.mapping.values import is_missing, read_id
 from newbi_migrate.mapping.workspace import Membership, roles_of
+from newbi_migrate.masking import shown_id
 from newbi_migrate.migration.planning.people import USER_FIELDS, TargetOddities
 from newbi_migrate.migration.planning.results import UserLine
 from newbi_migrate.migration.run.accounted import filled_before
@@ -128,6 +131,34 @@ class UserPlane:
         return Target(users, organizations, memberships, frozenset(unusable)), odd
 
     async def writes(self, decisions: Decisions) -> AsyncIterator[list[UserWrites]]:
+        """What is written for the legacy users, and nothing for somebody who is gone by now.
+
+        Args:
+            decisions: What was decided about them before.
+
+        Raises:
+            DatabaseMovedOnError: One of them was deleted since, or the user or organization that
+                they were to get. Nobody may get the workspace of somebody for whom none is made.
+        """
+        seen = 0
+        async for batch in self._batches(decisions):
+            for finding in (finding for writes in batch for finding in writes.findings):
+                if finding.code == CHANGED_MEANWHILE:
+                    raise _moved_on(
+                        f"The {finding.collection} of a legacy user was deleted before their turn "
+                        f"came: {shown_id(finding.id)}.",
+                        finding.collection,
+                    )
+            seen += len(batch)
+            yield batch
+        if seen < len(decisions):
+            raise _moved_on(
+                f"Legacy users were deleted from {self._source} before their turn came: "
+                f"{len(decisions) - seen:,}.",
+                self._source,
+            )
+
+    async def _batches(self, decisions: Decisions) -> AsyncIterator[list[UserWrites]]:
         """What is written for the legacy users, a batch of them at a time."""
         runs = await read_runs(self._database)
         odd_accounts = await self._odd_accounts()
@@ -313,3 +344,12 @@ def line_of(writes: UserWrites) -> UserLine:
         elif isinstance(write, SetMissing):
             fills[write.collection] += len(write.values)
     return UserLine.of(writes.decision, creates, dict(fills))
+
+
+def _moved_on(what: str, collection: str) -> DatabaseMovedOnError:
+    return DatabaseMovedOnError(
+        what,
+        next_step="The same command goes on with what is there; rollback takes back what a run "
+        "has written.",
+        collection=collection,
+    )

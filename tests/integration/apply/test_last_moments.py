@@ -7,11 +7,15 @@ import io
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
+from losing import losing_the_answer_to
 from rich.console import Console
-from small_legacy import USERS, invoices, legacy_user
+from small_legacy import DAY, USERS, invoices, legacy_user
 
 from newbi_migrate.answers import answer
 from newbi_migrate.errors import DatabaseMovedOnError, ExitCode
+from newbi_migrate.mapping.decisions import Outcome
+from newbi_migrate.mapping.ids import member_id
+from newbi_migrate.migration.apply import users
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.finalize.legacy_users import LegacyUsers
 from newbi_migrate.migration.planning.documents import DocumentPlane
@@ -19,6 +23,7 @@ from newbi_migrate.migration.rollback.results import ConflictKind
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.report.console import console_report
 from newbi_migrate.report.migration import result_document
+from newbi_migrate.store.runs import RunWriter
 
 LATE = ObjectId("65b000000000000000000009")
 
@@ -72,19 +77,24 @@ async def test_a_document_changed_between_two_windows_stops_the_rollback_before_
     assert [] == changes(stood, holds(legacy))
 
 
+def census_after_one_more(database):
+    """A census of invoices that finds one more each time."""
+    census = DocumentPlane.census
+
+    async def census_after(self, spec):
+        if spec.name == "invoices":
+            database["invoices"].insert_one({"createdBy": USERS[0], "number": str(ObjectId())})
+        return await census(self, spec)
+
+    return census_after
+
+
 async def test_a_run_that_documents_keep_coming_in_on_says_how_many_are_pending(
     uri, legacy, monkeypatch
 ):
     """It ends with 3, in its result and in what people read; the same command finishes it."""
-    census = DocumentPlane.census
-
-    async def census_after_one_more(self, spec):
-        if spec.name == "invoices":
-            legacy["invoices"].insert_one({"createdBy": USERS[0], "number": str(ObjectId())})
-        return await census(self, spec)
-
     with monkeypatch.context() as patch:
-        patch.setattr(DocumentPlane, "census", census_after_one_more)
+        patch.setattr(DocumentPlane, "census", census_after_one_more(legacy))
         result = await run(uri, Migration.apply)
     console = Console(file=io.StringIO(), width=200)
     for part in console_report(result_document(result, command="migrate")):
@@ -171,3 +181,58 @@ async def test_who_signs_up_while_finalize_drops_the_legacy_users_is_not_lost(
     assert (ExitCode.DONE, 3) == (result.exit_code, result.legacy_users)
     assert "Users" not in legacy.list_collection_names()
     assert set(USERS[:3]) == set(legacy["user"].distinct("_id"))
+
+
+# -- what goes while a run is under way ---------------------------------------------------------
+
+
+class At(NullProgress):
+    """Does something as a phase begins, once."""
+
+    def __init__(self, phase, act):
+        self._phase, self._act = phase, act
+
+    def phase(self, name, total):
+        if name == self._phase:
+            self._phase = None
+            self._act()
+
+
+@pytest.mark.parametrize("phase", ["plan users", "users"])
+async def test_somebody_who_leaves_before_their_turn_gives_nobody_a_workspace(uri, legacy, phase):
+    """The run ends with 3, and the same command goes on without them, and counts them no more."""
+    leave = At(phase, lambda: legacy["Users"].delete_one({"_id": USERS[1]}))
+    with pytest.raises(DatabaseMovedOnError, match="deleted from Users") as told:
+        await run(uri, Migration.apply, progress=leave)
+    stamped = legacy["invoices"].count_documents({"workspaceId": {"$ne": None}})
+    done = await run(uri, Migration.apply)
+    report = await run(uri, Migration.validate)
+
+    assert (ExitCode.PENDING, 0) == (told.value.exit_code, stamped)
+    assert (phase == "users", ExitCode.QUARANTINED) == (done.resumed, done.exit_code)
+    assert {Outcome.CREATED: 1} == {o: n for o, n in done.outcomes.items() if n}
+    assert [USERS[0]] == legacy["newbi_migrate_users"].distinct("_id.legacy")
+    workspaces = legacy["invoices"].distinct("workspaceId", {"workspaceId": {"$ne": None}})
+    assert legacy["organization"].distinct("_id") == workspaces
+    assert ExitCode.DONE == report.exit_code
+
+
+@pytest.mark.parametrize("gone", ["user", "organization"])
+async def test_what_a_legacy_user_was_to_become_or_to_have_and_is_deleted_gives_no_workspace(
+    uri, legacy, gone
+):
+    """The run ends with 3, and the same command decides anew about them."""
+    home, person = ObjectId(), ObjectId()
+    address = {"email": legacy_user(1)["email"], "emailVerified": True}
+    legacy["user"].insert_one({"_id": person, "name": "Jeanne", **address})
+    legacy["organization"].insert_one({"_id": home, "name": "Atelier", "slug": "atelier"})
+    legacy["member"].insert_one({"organizationId": home, "userId": person, "role": "owner"})
+    delete = At("users", lambda: legacy[gone].delete_one({"_id": {"$in": [home, person]}}))
+    with pytest.raises(DatabaseMovedOnError, match=f"The {gone} .* was deleted"):
+        await run(uri, Migration.apply, progress=delete)
+    stamped = legacy["invoices"].count_documents({"workspaceId": {"$ne": None}})
+    done = await run(uri, Migration.apply)
+
+    assert (0, 4) == (stamped, done.collections["invoices"].stamped)
+    workspaces = set(legacy["invoices"].distinct("workspaceId"))
+    assert workspaces <= set(legacy["organization"].distinct("_id"))
