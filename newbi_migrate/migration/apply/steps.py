@@ -419,18 +419,31 @@ async def _rescan(
         if spec.name not in state.collections:
             continue
         left, refused = state.left[spec.name], state.refused[spec.name]
+        written = state.collections[spec.name].pending
         census = await plane.census(spec)
         for _ in range(_RESCANS):
             if census.pending <= len(refused):
                 break
-            late, refused, left = await _stamp(request, plane, spec, journal, repeat=True)
+            more, refused, left = await _stamp(request, plane, spec, journal, repeat=True)
             summary = state.collections[spec.name]
             state.collections[spec.name] = replace(
-                summary, stamped=summary.stamped + late.stamped, documents=late.documents
+                summary,
+                stamped=summary.stamped + more.stamped,
+                owners_rewritten=summary.owners_rewritten + more.owners_rewritten,
             )
+            written += more.pending
             census = await plane.census(spec)
-        if census.pending > len(refused):
-            state.pending[spec.name] = census.pending - len(refused)
+        late = max(0, census.pending - len(refused))
+        if late:
+            state.pending[spec.name] = late
+        # What the server refuses is pending for a census.
+        state.collections[spec.name] = replace(
+            state.collections[spec.name],
+            documents=census.documents - late,
+            kept=max(0, census.kept - written),
+            quarantined=census.quarantined + census.pending - late,
+            quarantined_without=max(0, census.without_workspace - late),
+        )
         state.refused[spec.name] = refused
         if census.quarantined != len(left):
             left = (await plane.survey(spec, request.session.progress)).quarantine

@@ -18,13 +18,17 @@ from newbi_migrate.mapping.workspace import (
     Action,
     Reason,
     Resolution,
-    WorkspaceClass,
     Workspaces,
     resolve,
 )
 from newbi_migrate.migration.planning.digests import of_group, of_quarantined
 from newbi_migrate.migration.planning.owners import owner_of
-from newbi_migrate.migration.planning.results import CollectionSummary, Findings, Quarantine
+from newbi_migrate.migration.planning.results import (
+    SAYING_NOTHING,
+    CollectionSummary,
+    Findings,
+    Quarantine,
+)
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.census import count_groups
 from newbi_migrate.store.collections import CollectionInfo
@@ -59,8 +63,6 @@ _MOST_ADDED: Final = 64 * 1024
 MOST_OWNERS: Final = 2 * MAX_TREE_KEYS + 1
 """Owners of a collection who are noted in a plan: more than fit into one expression."""
 
-_SAYING_NOTHING: Final = {WorkspaceClass.MISSING, WorkspaceClass.NULL, WorkspaceClass.BLANK}
-
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
@@ -86,7 +88,7 @@ class Surveyed:
     @property
     def has_stored(self) -> bool:
         """Whether any document holds a workspace already, right or wrong."""
-        return bool(self.summary.classes.keys() - _SAYING_NOTHING)
+        return bool(self.summary.classes.keys() - SAYING_NOTHING)
 
     def without(self, refused: CollectionSummary) -> Surveyed:
         """The same where what would be written to some documents is refused.
@@ -94,13 +96,12 @@ class Surveyed:
         Args:
             refused: What would have happened to them.
         """
-        saying_nothing = sum(refused.classes[one] for one in _SAYING_NOTHING)
         summary = replace(
             self.summary,
             stamped=self.summary.stamped - refused.stamped,
             owners_rewritten=self.summary.owners_rewritten - refused.owners_rewritten,
             quarantined=self.summary.quarantined + refused.documents,
-            quarantined_without=self.summary.quarantined_without + saying_nothing,
+            quarantined_without=self.summary.quarantined_without + refused.without_workspace,
         )
         return replace(self, summary=summary)
 
@@ -403,7 +404,7 @@ class DocumentCounts:
             summary.kept += number
         elif resolution.reason is not None:
             summary.quarantined += number
-            if resolution.stored in _SAYING_NOTHING:
+            if resolution.stored in SAYING_NOTHING:
                 summary.quarantined_without += number
             path = _path(self._spec, resolution.reason, self._field)
             user = self._whose(group, resolution.reason)

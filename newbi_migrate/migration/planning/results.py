@@ -33,6 +33,7 @@ from newbi_migrate.store.raw import pack_ids, unpack_ids
 
 __all__ = [
     "NOT_PLAIN",
+    "SAYING_NOTHING",
     "CollectionSummary",
     "Findings",
     "IndexAction",
@@ -52,6 +53,9 @@ NOT_PLAIN: Final[Mapping[str, str]] = {
     "timeseries": "collection-is-a-time-series",
 }
 """Kind of a registered collection whose documents cannot be updated to the code of its finding."""
+
+SAYING_NOTHING: Final = {WorkspaceClass.MISSING, WorkspaceClass.NULL, WorkspaceClass.BLANK}
+"""What a stored workspace is called where a document has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ class CollectionSummary:
 
     Attributes:
         name: The collection.
-        documents: How many there are.
+        documents: How many there are; of a run, without those that came too late for it.
         classes: What their stored workspace ids were worth.
         stamped: Documents that get, or got, a workspace.
         owners_rewritten: Documents of which a user field followed an alias.
@@ -190,6 +194,11 @@ class CollectionSummary:
     def pending(self) -> int:
         """Documents something is written to."""
         return self.documents - self.kept - self.quarantined
+
+    @property
+    def without_workspace(self) -> int:
+        """Documents that had no workspace."""
+        return sum(self.classes[one] for one in SAYING_NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,10 @@ async def test_a_run_that_documents_keep_coming_in_on_says_how_many_are_pending(
         console.print(part)
     (recorded,) = legacy["newbi_migrate_runs"].find()
     again = await run(uri, Migration.apply)
+    found = result.collections["invoices"]
 
     assert ({"invoices": 1}, ExitCode.PENDING) == (result.pending, result.exit_code)
+    assert (7, 7, 7, 0) == (found.documents, found.stamped, found.pending, found.kept)
     assert "Still pending: 1 document of invoices" in console.file.getvalue()
     assert ([{"collection": "invoices", "documents": 1}], 3) == (
         recorded["pending"],
@@ -236,3 +238,42 @@ async def test_what_a_legacy_user_was_to_become_or_to_have_and_is_deleted_gives_
     assert (0, 4) == (stamped, done.collections["invoices"].stamped)
     workspaces = set(legacy["invoices"].distinct("workspaceId"))
     assert workspaces <= set(legacy["organization"].distinct("_id"))
+
+
+# -- what comes while a run is under way --------------------------------------------------------
+
+
+async def test_what_comes_during_the_run_and_is_quarantined_is_counted_with_its_collection(
+    uri, legacy
+):
+    """Neither status nor validate asks for a backfill, which would only quarantine it again."""
+    orphan = {"createdBy": LATE, "number": "zzz"}
+    come = At("rescan", lambda: legacy["invoices"].insert_one(orphan))
+    result = await run(uri, Migration.apply, progress=come)
+    status = await run(uri, Migration.status)
+    report = await run(uri, Migration.validate)
+    found = result.collections["invoices"]
+
+    assert 1 == len(result.quarantine.of("invoices"))
+    assert (5, 4, 0, 1) == (found.documents, found.pending, found.kept, found.quarantined)
+    assert 1 == status.quarantined["invoices"]
+    assert status.without_workspace == status.quarantined
+    assert (0, ExitCode.DONE) == (report.pending, report.exit_code)
+
+
+async def test_what_comes_during_the_run_and_is_refused_is_counted_with_its_collection(uri, legacy):
+    """A number that is taken in its workspace comes a second time."""
+    stamped = {"workspaceId": {"$exists": True}}
+    legacy["invoices"].create_index(
+        [("workspaceId", 1), ("number", 1)], unique=True, partialFilterExpression=stamped
+    )
+    legacy["invoices"].drop_index("number_1_createdBy_1")
+    come = At("rescan", lambda: legacy["invoices"].insert_many(invoices(USERS[0], 1)))
+    result = await run(uri, Migration.apply, progress=come)
+    status = await run(uri, Migration.status)
+    found = result.collections["invoices"]
+
+    assert 1 == len(result.quarantine.of("invoices"))
+    assert (5, 4, 0, 1) == (found.documents, found.pending, found.kept, found.quarantined)
+    assert 1 == status.quarantined["invoices"]
+    assert status.without_workspace == status.quarantined
