@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-from bson import ObjectId
+from dataclasses import dataclass
 
 from newbi_migrate.documents.registry import Registry
 from newbi_migrate.errors import UsageError
@@ -125,8 +123,8 @@ class _Migrate:
     backup: Baseline | None = None
     agreed: Digests | None = None
     """What was reviewed of a run that had been interrupted, and what it had written before."""
-    carried_out: ObjectId | None = None
-    """The run, once it is known which one is carried out."""
+    ended: RunResult | None = None
+    """What a run did that has come to its end, once that is about to be recorded."""
 
     async def look(self, runs: Sequence[RunRecord]) -> RunResult | None:
         """Return a result where there is nothing to do.
@@ -169,10 +167,11 @@ class _Migrate:
         """Plan under the lease, compare, and carry out."""
         database, registry = session.database, self.runner.registry
         refuse_while_rolling_back(runs)
-        if any(run.run_id == self.carried_out and run.stands for run in runs):
+        if self.ended is not None and any(
+            run.run_id == self.ended.run_id and run.stands for run in runs
+        ):
             # All was done, and only the answer to the very last write was lost.
-            plan = await self._plan(session.progress)
-            return replace(_nothing_done(plan), run_id=self.carried_out)
+            return self.ended
         unfinished = run_to_resume(runs)
         if unfinished is not None:
             await _refuse_other_run(
@@ -181,7 +180,6 @@ class _Migrate:
             self.backup_guard.refuse_other_backup(unfinished, self.backup)
             session = session.of_run(unfinished.run_id)
             await take_back_partly_written(session, await Journal.resume(session))
-        self.carried_out = session.run_id
         plan = await self._compared(session, runs, unfinished)
         if unfinished is None and not plan.pending:
             return _nothing_done(plan)
@@ -197,9 +195,13 @@ class _Migrate:
                 plan=plan,
                 command=self.command,
                 resumed=unfinished is not None,
+                ending=self._ending,
                 baseline=baseline,
             )
         )
+
+    def _ending(self, result: RunResult) -> None:
+        self.ended = result
 
     async def _compared(
         self,

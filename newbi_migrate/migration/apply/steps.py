@@ -7,7 +7,7 @@ what is missing is written.
 from __future__ import annotations
 
 from collections import ChainMap, Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -76,6 +76,7 @@ class ApplyRequest:
         plan: What to do, made under the lease.
         command: ``migrate`` or ``backfill``.
         resumed: Whether it was interrupted before; then it has a record and a journal.
+        ending: Told what the run did, before that is recorded.
         baseline: What a new run records of the database before it, if anything.
     """
 
@@ -84,6 +85,7 @@ class ApplyRequest:
     plan: Plan
     command: str
     resumed: bool
+    ending: Callable[[RunResult], None]
     baseline: Baseline | None = None
 
 
@@ -160,6 +162,7 @@ async def apply_plan(request: ApplyRequest) -> RunResult:
         timings=state.timings,
         pending=dict(state.pending),
     )
+    request.ending(result)
     await record.finish(
         {
             "journalEntries": journal.next_seq,

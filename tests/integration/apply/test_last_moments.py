@@ -277,3 +277,43 @@ async def test_what_comes_during_the_run_and_is_refused_is_counted_with_its_coll
     assert (5, 4, 0, 1) == (found.documents, found.pending, found.kept, found.quarantined)
     assert 1 == status.quarantined["invoices"]
     assert status.without_workspace == status.quarantined
+
+
+# -- the answer to the last write ---------------------------------------------------------------
+
+
+@pytest.fixture
+def one_refused(legacy):
+    """The server refuses the second user: somebody has their name, and names are unique."""
+    legacy["user"].insert_one({"_id": LATE, "name": "Jeanne Dupont-1", "email": "j@x.fr"})
+    legacy["user"].create_index("name", unique=True)
+    return legacy
+
+
+async def test_a_run_whose_last_answer_is_lost_ends_as_it_was_recorded(
+    uri, one_refused, monkeypatch
+):
+    """Also where the server refused what no plan foresees."""
+    losing_the_answer_to(monkeypatch, RunWriter, "finish")
+    result = await run(uri, Migration.apply)
+    (recorded,) = one_refused["newbi_migrate_runs"].find()
+    found = result.collections["invoices"]
+
+    assert recorded["_id"] == result.run_id
+    assert ExitCode.QUARANTINED == recorded["exitCode"] == result.exit_code
+    assert {"user": 1, "account": 1, "organization": 1, "member": 1} == dict(result.created)
+    assert recorded["created"] == dict(result.created)
+    assert 2 == recorded["collections"]["invoices"]["stamped"] == found.stamped
+
+
+async def test_documents_that_are_pending_are_told_of_though_the_last_answer_is_lost(
+    uri, legacy, monkeypatch
+):
+    """It ends with 3, as its record says."""
+    monkeypatch.setattr(DocumentPlane, "census", census_after_one_more(legacy))
+    losing_the_answer_to(monkeypatch, RunWriter, "finish")
+    result = await run(uri, Migration.apply)
+    (recorded,) = legacy["newbi_migrate_runs"].find()
+
+    assert ExitCode.PENDING == recorded["exitCode"] == result.exit_code
+    assert {"invoices": 1} == result.pending
