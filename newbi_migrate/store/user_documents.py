@@ -81,11 +81,16 @@ class Together:
     Args:
         leased: The leased session.
         transactions: The client's session; ``None`` on a server without transactions.
+
+    Attributes:
+        created: Collection to how many documents the last write created there, the first of those
+            that were to be, also where it refused one.
     """
 
     def __init__(self, leased: LeasedSession, transactions: AsyncClientSession | None) -> None:
         self._leased = leased
         self._transactions = transactions
+        self.created: Counter[str] = Counter()
 
     @property
     def id(self) -> Binary | None:
@@ -108,6 +113,12 @@ class Together:
         except OperationFailure as error:
             if not refuses_documents(error):
                 raise
+            inserted = (error.details or {}).get("nInserted")
+            if inserted is not None:
+                # They are sent in order, and none after the one that is refused.
+                names = {write.collection for write in writes if isinstance(write, Insert)}
+                name = min(names - self.created.keys(), key=TARGET_COLLECTIONS.index)
+                self.created[name] = inserted
             return None
 
     async def delete_unchanged(self, documents: Sequence[Deletion]) -> Counter[str] | None:
@@ -152,6 +163,7 @@ class Together:
 
     async def _send(self, writes: Sequence[Insert | SetMissing]) -> WrittenUsers:
         done = WrittenUsers()
+        self.created = done.created
         for name in TARGET_COLLECTIONS:
             here = [write for write in writes if write.collection == name]
             inserts = [bson.encode(write.document) for write in here if isinstance(write, Insert)]

@@ -102,7 +102,8 @@ class UserWriter:
         seq = await self._journal.append(EntryKind.USERS, "", body)
         done = await together.write([write for writes in batch for write in writes.writes])
         if done is None:
-            await self._journal.applied(seq, {"writes": await self._undo(entries)})
+            left = await self._undo(entries, together.created)
+            await self._journal.applied(seq, {"writes": left})
             return False
         self.created.update(done.created)
         self.filled.update(done.filled)
@@ -113,8 +114,13 @@ class UserWriter:
         await self._journal.applied(seq, found)
         return True
 
-    async def _undo(self, entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Take back what a refused batch left; return what the server would not let go."""
+    async def _undo(
+        self, entries: Sequence[Mapping[str, Any]], created: Counter[str]
+    ) -> list[Mapping[str, Any]]:
+        """Take back what a refused batch left; return what stays of it.
+
+        That is what the server would not let go, and what somebody changed since it was created.
+        """
         if self._session.server.has_transactions:
             return []
         # What refused them may be the same documents, written by whoever took this run over.
@@ -122,11 +128,16 @@ class UserWriter:
         writes = [UserWrite.of(entry) for entry in entries]
         await take_back(self._session, writes)
         left = await presence_of(self._session.database, writes, comment=self._session.comment)
-        return [
-            entry
-            for entry, presence in zip(entries, left, strict=True)
-            if presence is Presence.INTACT
-        ]
+        inserts: Counter[str] = Counter()
+        stays: list[Mapping[str, Any]] = []
+        for entry, presence in zip(entries, left, strict=True):
+            name = entry["collection"]
+            inserts[name] += entry["op"] == "insert"
+            # A document that was not created here had this ``_id`` before, and is somebody's.
+            changed = presence is Presence.CHANGED and inserts[name] <= created[name]
+            if changed or presence is Presence.INTACT:
+                stays.append(entry)
+        return stays
 
 
 def _filled_bytes(writes: UserWrites) -> int:

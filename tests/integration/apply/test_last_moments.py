@@ -317,3 +317,42 @@ async def test_documents_that_are_pending_are_told_of_though_the_last_answer_is_
 
     assert ExitCode.PENDING == recorded["exitCode"] == result.exit_code
     assert {"invoices": 1} == result.pending
+
+
+# -- a batch of users that the server refuses, without transactions -----------------------------
+
+
+async def test_what_somebody_changed_of_a_refused_batch_stays_in_the_journal(
+    uri, one_refused, monkeypatch
+):
+    """It was created and cannot be taken back: a rollback names it."""
+    real = users.take_back
+
+    async def take_back_after_a_change(session, writes):
+        one_refused["user"].update_one({"_id": USERS[0]}, {"$set": {"lastSeen": DAY}})
+        await real(session, writes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(users, "take_back", take_back_after_a_change)
+        await run(uri, Migration.apply)
+    left = one_refused["user"].distinct("_id")
+    (back,) = await run(uri, Migration.rollback_all)
+
+    assert [USERS[0], LATE] == left
+    assert {("user", USERS[0], "lastSeen")} == {
+        (c.collection, c.id, c.path) for c in back.conflicts
+    }
+    assert ExitCode.ROLLBACK_CONFLICTS == back.exit_code
+
+
+async def test_what_was_there_before_is_nothing_that_a_refused_batch_created(uri, legacy):
+    """A membership has the id of the one that is to be created; it is somebody else's."""
+    elsewhere = {"organizationId": ObjectId(), "userId": ObjectId(), "role": "member"}
+    legacy["member"].insert_one({"_id": member_id(USERS[0]), **elsewhere})
+    before = holds(legacy)
+    result = await run(uri, Migration.apply)
+    (back,) = await run(uri, Migration.rollback_all)
+
+    assert ExitCode.QUARANTINED == result.exit_code
+    assert ([], ExitCode.DONE) == (list(back.conflicts), back.exit_code)
+    assert [] == changes(before, holds(legacy))
