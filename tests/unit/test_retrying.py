@@ -119,7 +119,7 @@ async def test_an_attempt_that_gets_further_than_any_before_is_not_in_vain(furth
         nonlocal made
         made += 1
         reach.restart()
-        reach.phase("documents", None)
+        reach.phase("documents", 100 * ATTEMPTS)
         for _ in range(made if further else 1):
             reach.advance(10)
         if made < 3 * ATTEMPTS:
@@ -134,3 +134,46 @@ async def test_an_attempt_that_gets_further_than_any_before_is_not_in_vain(furth
             attempt, Notes(), best_progress=lambda: reach.furthest
         )
     assert (ATTEMPTS if gives_up else 3 * ATTEMPTS) == made
+
+
+async def test_documents_that_the_application_adds_are_no_progress_of_a_run():
+    """Each attempt reads more of them than the one before it, and fails in the same place."""
+    reach = HighWaterMark(Notes())
+    made = 0
+
+    async def attempt():
+        nonlocal made
+        made += 1
+        reach.restart()
+        reach.phase("survey documents", 1000 + made)
+        reach.advance(1000 + made)
+        reach.phase("documents", 1000 + made)
+        reach.advance(500)
+        if made < 10 * ATTEMPTS:
+            raise INTERRUPTED
+
+    with pytest.raises(InterruptedRunError):
+        await retry_transient(attempt, Notes(), best_progress=lambda: reach.furthest)
+
+    assert ATTEMPTS == made
+
+
+async def test_a_phase_that_none_before_it_began_is_progress():
+    """An attempt that goes on has less to do than the first, and gets further all the same."""
+    reach = HighWaterMark(Notes())
+    made = 0
+
+    async def attempt():
+        nonlocal made
+        made += 1
+        reach.restart()
+        for name in ("digests", "documents", "rescan", "indexes")[made > 1 : made + 1]:
+            size = 1000 if name == "digests" else 10
+            reach.phase(name, size)
+            reach.advance(size)
+        raise INTERRUPTED
+
+    with pytest.raises(InterruptedRunError):
+        await retry_transient(attempt, Notes(), best_progress=lambda: reach.furthest)
+
+    assert 2 + ATTEMPTS == made

@@ -7,6 +7,7 @@ about what was written. So the next attempt reads again what is there, decides a
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -20,45 +21,55 @@ ATTEMPTS: Final = 4
 """Attempts in a row without progress before a run ends with its error."""
 
 _FIRST_PAUSE: Final = 0.25
+_WHOLE: Final = 1000
 _T = TypeVar("_T")
 
 
 class HighWaterMark:
-    """Progress listener that keeps the high-water mark of all attempts.
+    """Progress listener that keeps how far each phase has come in any attempt.
 
-    Attributes:
-        furthest: How far the best attempt has come.
-
-    Every attempt goes the same way, past what is done already, so the one that gets further than
-    all before it has made progress.
+    Every attempt goes the same way, past what is done already. One has made progress if it begins
+    a phase that none before it began, or gets further in one, by a thousandth of it or more. What
+    counts is the share that is done: an application adds documents, and so each attempt reads more
+    of them than the one before it though it fails in the same place.
     """
 
     def __init__(self, told: Progress) -> None:
         self._told = told
-        self._here = 0
-        self.furthest = 0
+        self._best: dict[tuple[str, int], int] = {}
+        self.restart()
 
     def restart(self) -> None:
         """Another attempt begins."""
-        self._here = 0
+        self._begun: Counter[str] = Counter()
+        self._phase, self._total, self._amount = ("", 0), 0, 0
+
+    @property
+    def furthest(self) -> int:
+        """How far the attempts have come, the best one in each phase."""
+        return sum(self._best.values())
 
     def phase(self, name: str, total: int | None) -> None:
         """A phase begins."""
-        self._advanced(1)
+        # Some come twice in one attempt.
+        self._begun[name] += 1
+        self._phase, self._total, self._amount = (name, self._begun[name]), total or 0, 0
+        self._reached()
         self._told.phase(name, total)
 
     def advance(self, amount: int, detail: str = "") -> None:
         """So many have been dealt with."""
-        self._advanced(amount)
+        self._amount += amount
+        self._reached()
         self._told.advance(amount, detail)
 
     def note(self, sentence: str) -> None:
         """Something a person should read."""
         self._told.note(sentence)
 
-    def _advanced(self, amount: int) -> None:
-        self._here += amount
-        self.furthest = max(self.furthest, self._here)
+    def _reached(self) -> None:
+        share = min(_WHOLE, _WHOLE * self._amount // self._total) if self._total else 0
+        self._best[self._phase] = max(self._best.get(self._phase, 0), 1 + share)
 
 
 async def retry_transient(
