@@ -561,7 +561,8 @@ def after_finalize(
             return ""
         if not result.dry_run:
             return suggest("backup", *place)
-        if is_finalized(runs) and not result.dropped and not result.legacy_users:
+        left = result.dropped or result.legacy_users or result.journal_dropped
+        if is_finalized(runs) and not left:
             return ""
         chosen = ["--keep"] if result.kept_as is not None else []
         chosen += ["--drop-journal"] if result.journal_dropped else []

@@ -45,7 +45,7 @@ def finalize_document(result: FinalizeResult, *, next_command: str = "") -> Docu
         next_command=next_command,
         run_id=None if result.run_id is None else str(result.run_id),
         dry_run=result.dry_run,
-        sections=(*_indexes(result), *_legacy(result)),
+        sections=(*_indexes(result), *_legacy(result), *_journal(result)),
         value=lambda: answer(result),
     )
 
@@ -101,9 +101,6 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
     if result.quarantined:
         alone = counted(result.quarantined, "legacy user is", "legacy users are")
         said.append(f"{alone} quarantined, and in no other collection")
-    if result.journal_dropped:
-        gone = "is gone: no run can be taken back" if done else "would go: no run could go back"
-        said.append(f"the journal {gone}")
     yield Section(title, tuple(said))
     # The indexes of the old structure are those that it swaps itself; what stays is listed above.
     there = [found for found in result.there_before if found.rule != INDEX_OBSOLETE.id]
@@ -129,3 +126,9 @@ def _legacy(result: FinalizeResult) -> Iterator[Section]:
                 *([f"and {more:,} more (--json lists all)"] if more > 0 else []),
             ),
         )
+
+
+def _journal(result: FinalizeResult) -> Iterator[Section]:
+    if result.journal_dropped:
+        gone = "would go: no run could go back" if result.dry_run else "is gone: no run can go back"
+        yield Section(f"The journal {gone}.")

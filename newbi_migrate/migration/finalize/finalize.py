@@ -27,7 +27,7 @@ from newbi_migrate.migration.finalize.swaps import review_indexes
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import make_plan
 from newbi_migrate.migration.planning.results import Plan
-from newbi_migrate.migration.planning.survey import dropping_name, kept_name, source_now
+from newbi_migrate.migration.planning.survey import dropping_name, source_now
 from newbi_migrate.migration.run.runner import (
     Runner,
     refuse_other_preview,
@@ -42,6 +42,7 @@ from newbi_migrate.migration.validation.validate import (
 from newbi_migrate.progress import Progress
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.handles import Database
+from newbi_migrate.store.journal import JOURNAL
 from newbi_migrate.store.runs import RunRecord
 from newbi_migrate.store.session import LeasedSession
 
@@ -239,17 +240,14 @@ class Finalize:
     ) -> FinalizeResult:
         result = await self._look_at_indexes(runs)
         source, names = str(request.source), await collection_names(self._database)
-        touched = unfinished is not None or request.touches(names)
-        result.command, result.legacy = "finalize", source if touched else None
-        result.kept_as = (
-            kept_name(source) if request.keep and (touched or source in names) else None
-        )
+        result.command = "finalize"
+        result.legacy, result.kept_as = request.moved(names, unfinished)
         then = result.kept_as or dropping_name(source)
         result.legacy_users = await count_legacy_users(self._database, source, then, unfinished)
         result.quarantined = request.quarantined
         result.let_in = request.let_in
         result.there_before = request.there_before
-        result.journal_dropped = request.drop_journal
+        result.journal_dropped = request.drop_journal and JOURNAL in names
         return result
 
 

@@ -59,8 +59,6 @@ class LegacyUsers:
             NewbiMigrateError: The session stopped it.
         """
         source, database = self._source, self._session.database
-        result.legacy = source
-        result.kept_as = kept_name(source) if keep else None
         names = await collection_names(database, comment=self._session.comment)
         if keep:
             if source in names and source != kept_name(source):

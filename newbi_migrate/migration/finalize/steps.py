@@ -26,7 +26,7 @@ from newbi_migrate.migration.finalize.swaps import (
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.planning.plan import chosen_collections
 from newbi_migrate.migration.planning.results import Plan
-from newbi_migrate.migration.planning.survey import kept_name
+from newbi_migrate.migration.planning.survey import dropping_name, kept_name
 from newbi_migrate.migration.run.accounted import recorded_reasons
 from newbi_migrate.migration.run.beginning import begin_run
 from newbi_migrate.migration.run.finishing import finishing
@@ -94,15 +94,31 @@ class FinalizeRequest:
         """The choices that decide what is written."""
         return {"keep": self.keep, "dropJournal": self.drop_journal}
 
-    def touches(self, names: Collection[str]) -> bool:
-        """Whether the collection of legacy users is there, and has not the name it is to have.
+    def touches(self, names: Collection[str], begun: RunRecord | None = None) -> bool:
+        """Whether the collection of legacy users has not the name it is to have, or is to go.
 
         Args:
             names: The collections that are there.
+            begun: A run that dropped it, perhaps, and was interrupted.
         """
-        if self.source is None or self.source not in names:
+        if self.source is None or (self.keep and self.source == kept_name(self.source)):
             return False
-        return not (self.keep and self.source == kept_name(self.source))
+        then = kept_name(self.source) if self.keep else dropping_name(self.source)
+        gone = begun is not None and "legacyUsers" in begun.document
+        return gone or self.source in names or then in names
+
+    def moved(
+        self, names: Collection[str], begun: RunRecord | None = None
+    ) -> tuple[str | None, str | None]:
+        """The name of that collection, if it is touched, and the one under which it is kept.
+
+        Args:
+            names: As for :meth:`touches`.
+            begun: Likewise.
+        """
+        touched = self.touches(names, begun)
+        kept = self.keep and (touched or self.source in names)
+        return self.source if touched else None, kept_name(str(self.source)) if kept else None
 
     def of_run(self, begun: RunRecord) -> FinalizeRequest:
         """The same, with what was found out when a run began that goes on now."""
@@ -273,11 +289,13 @@ async def carry_out(
     try:
         if request.command == "finalize" and request.source is not None:
             session.progress.phase("legacy users", None)
+            names = await collection_names(session.database, comment=session.comment)
+            result.legacy, result.kept_as = request.moved(names, unfinished)
             users = LegacyUsers(session, request.source, journal, runs, unfinished)
             await users.end(result, keep=request.keep)
     except DatabaseMovedOnError:
         # A user came in the very last moment: the indexes are dropped, the users stay.
-        result.legacy = None
+        result.legacy = result.kept_as = None
         await _finish(record, journal, result)
         raise
     await _finish(record, journal, result)

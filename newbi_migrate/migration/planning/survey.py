@@ -225,7 +225,8 @@ async def _finalized(database: Database) -> str | None:
         result = run.document.get("result")
         if run.command == "finalize" and run.stands and result is not None:
             where = result.get("keptAs") or result.get("legacyCollection")
-            return None if where is None else str(where)
+            if where is not None:
+                return str(where)
     return None
 
 
