@@ -92,7 +92,7 @@ class Finalize:
             refuse_while_rolling_back(runs)
             refuse_unmigrated(runs)
             if (done := _done(runs, begun)) is not None:
-                return await end_again(session, request, done)
+                return await end_again(session, request, done, runs)
             unfinished = run_to_resume(runs)
             if unfinished is None and reviewed is not None:
                 now = await self._look_at_indexes(runs)
@@ -135,7 +135,12 @@ class Finalize:
             refuse_while_rolling_back(runs)
             refuse_unmigrated(runs)
             if (done := _done(runs, begun)) is not None:
-                return await end_again(session, request.of_run(done), done)
+                return await end_again(session, request.of_run(done), done, runs)
+            if (done := await self._journal_left(request, runs)) is not None:
+                begun.append(done.run_id)
+                if reviewed is not None:
+                    refuse_other_preview(answer(reviewed), answer(self._left(done)))
+                return await end_again(session, request.of_run(done), done, runs)
             unfinished = run_to_resume(runs)
             begun.append(session.run_id if unfinished is None else unfinished.run_id)
             if unfinished is not None:
@@ -171,11 +176,42 @@ class Finalize:
         )
 
     async def _preview(self, request: FinalizeRequest, runs: Sequence[RunRecord]) -> FinalizeResult:
+        if (done := await self._journal_left(request, runs)) is not None:
+            return self._left(done)
         unfinished = run_to_resume(runs)
         if unfinished is not None and unfinished.command == "finalize":
             await self._check_again(request, self.runner.progress, unfinished, runs)
             return await self._describe(request.of_run(unfinished), runs, unfinished)
         return await self._describe(await self._ready(request, self.runner.progress, runs), runs)
+
+    async def _journal_left(
+        self, request: FinalizeRequest, runs: Sequence[RunRecord]
+    ) -> RunRecord | None:
+        """The run of the same choices that was stopped as it was about to drop the journal.
+
+        All else is done. It is not validated again: the records say that the journal is gone, so
+        nobody can tell any more what was broken before the migration.
+        """
+        last = next(iter(runs), None)
+        if last is None or last.command != "finalize" or not last.stands:
+            return None
+        marked = request.drop_journal and last.document.get("journalDropped")
+        if not marked or dict(last.policy) != request.policy:
+            return None
+        return last if JOURNAL in await collection_names(self._database) else None
+
+    def _left(self, done: RunRecord) -> FinalizeResult:
+        """What is left of a run that was stopped as it was about to drop the journal."""
+        told = done.document["result"]
+        return FinalizeResult(
+            database=self._database.name,
+            run_id=None,
+            command="finalize",
+            dry_run=True,
+            kept_as=told["keptAs"],
+            legacy_users=told["legacyUsers"],
+            journal_dropped=True,
+        )
 
     async def _check_again(
         self,

@@ -34,6 +34,7 @@ from newbi_migrate.migration.run.runner import refuse_other_command, run_to_resu
 from newbi_migrate.migration.validation.report import Origin, RuleResult, ValidationReport
 from newbi_migrate.migration.validation.rules import INDEX_PRESENT
 from newbi_migrate.migration.validation.validate import recorded_choices
+from newbi_migrate.rules import Severity
 from newbi_migrate.store.collections import collection_names
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
@@ -208,9 +209,10 @@ def refuse_unless_ready(
         if result.rule == INDEX_PRESENT.id and result.origin not in (Origin.BEFORE, Origin.PENDING)
     )
     if critical:
+        known = report.count(Severity.CRITICAL, Origin.RUN)
+        which = "caused by the migration" if known else "of unknown origin, without the journal"
         raise ValidationFailedError(
-            f"The database does not validate. Critical violations caused by the migration: "
-            f"{critical:,}.",
+            f"The database does not validate. Critical violations {which}: {critical:,}.",
             next_step="Nothing was written. Look at them: newbi-migrate validate --detailed.",
         )
     if late:
@@ -332,20 +334,33 @@ async def _swap(
 
 
 async def end_again(
-    session: LeasedSession, request: FinalizeRequest, done: RunRecord
+    session: LeasedSession, request: FinalizeRequest, done: RunRecord, runs: Sequence[RunRecord]
 ) -> FinalizeResult:
     """What a run did that is done, where only the answer to one of its last writes was lost.
+
+    Of these writes the drop of the journal is made again.
 
     Args:
         session: The leased session.
         request: What was to be done.
         done: The run.
+        runs: All runs, the newest first.
 
     Raises:
+        DatabaseMovedOnError: The legacy users had to stay, and that was not told yet.
         NewbiMigrateError: The session stopped it.
     """
     session = session.of_run(done.run_id)
     told = done.document["result"]
+    names = await collection_names(session.database, comment=session.comment)
+    if told["legacyCollection"] is None and request.touches(names):
+        source = str(request.source)
+        await refuse_unaccounted(session.database, source, runs, quarantined=request.keep)
+        raise DatabaseMovedOnError(
+            f"The collection {source} is where it was: somebody wrote to it, or took its name.",
+            next_step="No user was dropped. The same command again goes on with what is there.",
+            collection=source,
+        )
     result = FinalizeResult(
         database=session.database.name,
         run_id=done.run_id,
