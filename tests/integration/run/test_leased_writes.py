@@ -109,7 +109,10 @@ COMMANDS = {
     *("dropIndexes", "renameCollection", "collMod", "convertToCapped", "dropDatabase"),
 }
 ROOT = Path(newbi_migrate.__file__).parent
-THE_LEASE_ITSELF = "store/lease.py"
+OF_NO_RUN = {
+    "store/lease.py": "the lease itself",
+    "store/scratch.py": "the copy of a rehearsal, in a database that was empty before",
+}
 # What is no method of a collection, or names one the run may not write documents to.
 AFTER_A_SAFE_POINT = {
     "store/structure.py": "collections are created, dropped and renamed through the database",
@@ -166,7 +169,7 @@ def test_nothing_in_the_code_writes_but_through_the_session():
     for folder in ("migration", "store"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
-            if name == THE_LEASE_ITSELF:
+            if name in OF_NO_RUN:
                 continue
             source = path.read_text("utf-8")
             if folder == "store":
