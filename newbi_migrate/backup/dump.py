@@ -206,7 +206,10 @@ def _refuse_no_folder(path: Path) -> None:
 
 
 def _refuse_other_keys(folder: BackupFolder, manifest: Manifest) -> None:
-    """Fail where no key fits, which cannot be told from damage unless a file is surely whole."""
+    """Fail where no key fits.
+
+    A damaged file cannot be decrypted either, so a file is tried whose checksum is right.
+    """
     for entry in manifest.collections:
         name = entry.metadata
         with suppress(DamagedDataError):

@@ -547,7 +547,7 @@ def after_finalize(
         runs: All runs, the newest first.
     """
     from newbi_migrate.migration.run.finishing import finishing
-    from newbi_migrate.store.runs import is_finalized, unfinished_run
+    from newbi_migrate.store.runs import unfinished_run
 
     if result.missing and not result.dry_run:
         then = f", and {suggest('backup', *place)}" if result.command == "finalize" else ""
@@ -561,9 +561,6 @@ def after_finalize(
             return ""
         if not result.dry_run:
             return suggest("backup", *place)
-        left = result.dropped or result.legacy_users or result.journal_dropped
-        if is_finalized(runs) and not left:
-            return ""
         chosen = ["--keep"] if result.kept_as is not None else []
         chosen += ["--drop-journal"] if result.journal_dropped else []
         return suggest("finalize", *chosen, *place)

@@ -464,10 +464,12 @@ def decide_users(
     keys = legacy if isinstance(legacy, LegacyKeys) else LegacyKeys.of(legacy)
     legacy_ids = PackedIds.of_rows(keys.ids.object_ids())
     users = TargetUsers.of(target)
-    known_as = _standing(became, users)
-    refused = _quarantined_duplicates(keys, InAnyOf(users, known_as), duplicates)
-    # Each of them is a legacy user who was migrated before.
-    migrated = InAnyOf(legacy_ids, {other for own, other in known_as.items() if own in legacy_ids})
+    still_aliases = _still_aliases(became, users)
+    refused = _quarantined_duplicates(keys, InAnyOf(users, still_aliases), duplicates)
+    # Users who are, or became, a legacy user of their own.
+    legacy_people = InAnyOf(
+        legacy_ids, {other for own, other in still_aliases.items() if own in legacy_ids}
+    )
     unusable = frozenset(map(digest_of, target.unusable_emails))
     wanted = _claims(keys, users)
     # Claims to what must be unique; addresses of users with unusable ids stay reserved.
@@ -476,13 +478,13 @@ def decide_users(
     codes = _Claimed(wanted[2], users.codes, users)
     by_email = _by_email(emails, users)
     memberships = _Groups.of(target)
-    slugs = _TakenSlugs(keys, by_email, known_as.values(), target)
+    slugs = _TakenSlugs(keys, by_email, still_aliases.values(), target)
 
     for position, key in enumerate(keys):
         found = (
             Reason.DUPLICATE_EMAIL
             if position in refused
-            else _identity(key, users, known_as, unusable, by_email, migrated, aliases)
+            else _identity(key, users, still_aliases, unusable, by_email, legacy_people, aliases)
         )
         if isinstance(found, Reason):
             yield UserDecision(key.id, Outcome.QUARANTINED, reason=found)
@@ -535,7 +537,7 @@ def workspaces_after(
     """
     decided = decisions if isinstance(decisions, Decisions) else Decisions(decisions)
     ids = legacy_ids if isinstance(legacy_ids, IdColumn) else IdColumn(legacy_ids)
-    memberships, known_as = _Groups.of(target), _standing(became, target.users)
+    memberships, still_aliases = _Groups.of(target), _still_aliases(became, target.users)
     quarantined, nowhere = decided.quarantined, Reason.OWNER_QUARANTINED
     return Workspaces(
         organizations=PackedIds.of_rows(
@@ -549,10 +551,10 @@ def workspaces_after(
                 (i.binary for i in target.users),
                 ids.object_ids(),
                 decided.users(),
-                (i.binary for i in known_as),
+                (i.binary for i in still_aliases),
             )
         ),
-        aliases={**known_as, **dict(decided.aliases())},
+        aliases={**still_aliases, **dict(decided.aliases())},
         by_user=PackedMap(
             chain(
                 ((i.binary, nowhere) for i in quarantined()),
@@ -568,10 +570,10 @@ def workspaces_after(
     )
 
 
-def _standing(
+def _still_aliases(
     became: Mapping[ObjectId, ObjectId] | None, users: Container[object]
 ) -> dict[ObjectId, ObjectId]:
-    """Who is known as another user still: that one is there, and nobody has the id they had."""
+    """The recorded aliases that still hold: that user is there, and nobody has the legacy id."""
     return {
         own: other for own, other in (became or {}).items() if other in users and own not in users
     }
@@ -694,13 +696,13 @@ class _TakenSlugs:
         self,
         keys: LegacyKeys,
         by_email: Mapping[_Text, Sequence[TargetUser]],
-        known_as: Iterable[ObjectId],
+        still_aliases: Iterable[ObjectId],
         target: Target,
     ) -> None:
         self._there = array(
             "q", sorted(hash(slug) for slug in target.organizations.values() if slug is not None)
         )
-        existing = {user.id for users in by_email.values() for user in users}.union(known_as)
+        existing = {user.id for users in by_email.values() for user in users}.union(still_aliases)
         # The first candidate ends with the end of the id.
         self._wanted = repeated(keys.ids.tails(), map(tail_of, existing))
         self._given: set[str] = set()
@@ -767,10 +769,10 @@ def _quarantined_duplicates(
 def _identity(
     key: LegacyKey,
     users: TargetUsers,
-    known_as: Mapping[ObjectId, ObjectId],
+    still_aliases: Mapping[ObjectId, ObjectId],
     unusable: frozenset[bytes],
     by_email: Mapping[_Text, Sequence[TargetUser]],
-    migrated: Container[object],
+    legacy_people: Container[object],
     aliases: AliasPolicy,
 ) -> tuple[ObjectId, Outcome] | Reason:
     if not isinstance(key.id, ObjectId):
@@ -779,8 +781,8 @@ def _identity(
         return Reason.UNREADABLE
     if key.id in users:
         return key.id, Outcome.PRESENT
-    if key.id in known_as:
-        return known_as[key.id], Outcome.ALIASED
+    if key.id in still_aliases:
+        return still_aliases[key.id], Outcome.ALIASED
     if key.email is None:
         return Reason.EMAIL_MISSING
     if key.email in unusable:
@@ -791,7 +793,7 @@ def _identity(
     if len(others) > 1:
         return Reason.ALIAS_AMBIGUOUS
     other = others[0]
-    if other.id in migrated:
+    if other.id in legacy_people:
         # That user is another legacy user, migrated before: two people, not one.
         return Reason.DUPLICATE_EMAIL
     if aliases is AliasPolicy.REFUSE:

@@ -58,7 +58,7 @@ FIELD_NOT_CARRIED: Final = "field-not-carried"
 """Code of the finding that existing users are not given a field of the legacy ones."""
 
 CHANGED_MEANWHILE: Final = "changed-meanwhile"
-"""Code of the finding that what was decided about is gone, or was changed, since."""
+"""Code of the finding that a document was deleted or changed after it was decided about."""
 
 BARRED: Final[Mapping[str, str]] = {"isDisabled": "user-disabled", "banned": "user-banned"}
 """Field that kept a legacy user out to the code of the finding that Better Auth lets them in."""

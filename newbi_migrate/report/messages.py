@@ -163,7 +163,10 @@ FINDINGS: Final[Mapping[str, str]] = {
         "The id that the user's account would have is taken by another kind of account, so that "
         "none is made; free it."
     ),
-    "changed-meanwhile": "Somebody else filled the field meanwhile; their value stays.",
+    "changed-meanwhile": (
+        "Somebody wrote to the document meanwhile, so none of its fields was filled; fill them by "
+        "hand."
+    ),
     "collection-is-a-time-series": (
         "A registered collection is a time series, whose documents cannot be updated."
     ),
@@ -218,8 +221,8 @@ FINDINGS: Final[Mapping[str, str]] = {
     "member-of-nothing": ("A membership in an organization that does not exist; remove it."),
     "member-twice": "The user is a member of the organization twice; keep one membership.",
     "no-room": (
-        "With the legacy value the document would exceed MongoDB's 16 MB, so it is not given it; "
-        "the legacy document keeps it."
+        "With this value the document would be larger than MongoDB's 16 MB, so the value stays in "
+        "the legacy document alone."
     ),
     "number-ambiguous": (
         "A number stands where text belongs and may have lost a zero in front; it is carried as it "

@@ -32,12 +32,13 @@ _BLANK_TEXT: Final = {"$regex": f"\\A[{BLANKS}]*\\z"}
 def blank(field: str) -> dict[str, Any]:
     """Query for documents in which a field says nothing: absent, null or blank text.
 
-    They are those of which a plan says so, see :func:`~newbi_migrate.mapping.values.is_missing`: a
-    list is not among them, whatever it holds.
+    A plan counts the same documents, see :func:`~newbi_migrate.mapping.values.is_missing`. A list
+    is never among them.
     """
     nothing = [
         {field: None},
-        # No id begins with such a character: where there is an index, none of them is read.
+        # Ids begin with a digit or a letter, and blank texts with a character before or after
+        # these: so an index leaves the ids out.
         {field: {"$lt": "!", **_BLANK_TEXT}},
         {field: {"$gt": "~", **_BLANK_TEXT}},
     ]

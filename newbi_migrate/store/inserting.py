@@ -12,7 +12,6 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from newbi_migrate.documents.registry import OWN_PREFIX
 from newbi_migrate.errors import DamagedBackupError, DatabaseMovedOnError, UnsupportedError
 from newbi_migrate.masking import shown_id
 from newbi_migrate.server_codes import Code
@@ -25,7 +24,7 @@ from newbi_migrate.store.reading import MAX_IDS, chunks, matching
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.zero_timestamps import equal_but_for_zeros, zeros_to_set
 
-__all__ = ["Batch", "Inserter", "Receiving", "with_ids", "without"]
+__all__ = ["Batch", "Inserter", "Receiving", "how_to_leave_out", "with_ids"]
 
 # Each collection is followed by a durable record, which waits for all that was written before it;
 # then it is counted, and after an error all of it is looked at again.
@@ -48,6 +47,11 @@ class Receiving(Protocol):
     @property
     def namespace(self) -> str:
         """The collection its documents belong to: the buckets of a time series."""
+        ...
+
+    @property
+    def restored_as(self) -> str:
+        """The name it is filled under beside the collection it is to replace; else empty."""
         ...
 
     @property
@@ -189,7 +193,7 @@ class Inserter:
             raise DamagedBackupError(
                 f"The backup holds a document of {collection.name!r} that no server reads: "
                 f"{name_of(error)}.",
-                next_step=without(collection),
+                next_step=how_to_leave_out(collection),
                 collection=collection.name,
             ) from error
         if answer.get("n") != batch.count:
@@ -266,13 +270,12 @@ class Inserter:
         return [document for key, document in keys.items() if key not in there]
 
 
-def without(collection: Receiving) -> str:
-    """What to do where a collection can never be restored as the backup has it."""
-    in_place = collection.namespace.startswith(OWN_PREFIX)
-    begun = "newbi-migrate rollback" if in_place else "db.dropDatabase() in mongosh"
+def how_to_leave_out(collection: Receiving) -> str:
+    """The next step where a collection can never be restored as the backup has it."""
+    undo = "newbi-migrate rollback" if collection.restored_as else "db.dropDatabase() in mongosh"
     return (
-        "Take another copy of the backup, or leave that collection out with --collections. What "
-        f"was begun has to go first: {begun}."
+        f"First remove what this restore has begun: {undo}. Then take another copy of the backup, "
+        "or name all other collections with --collections."
     )
 
 
@@ -306,7 +309,7 @@ def _refuse_repeated(collection: Receiving, documents: Sequence[RawBSONDocument]
         raise DamagedBackupError(
             f"The backup holds several documents of {collection.name!r} with the _id "
             f"{shown_id(identifier)}, of which a server keeps only one.",
-            next_step=without(collection),
+            next_step=how_to_leave_out(collection),
             collection=collection.name,
             document_id=identifier,
         )
@@ -316,7 +319,7 @@ def _unable_to_set(collection: Receiving, what: str) -> UnsupportedError:
     return UnsupportedError(
         f"The server replaces {what} of {collection.name!r} by the present, and does not take it "
         "back.",
-        next_step=f"{without(collection)} mongorestore restores that collection.",
+        next_step=f"{how_to_leave_out(collection)} Restore that collection with mongorestore.",
         collection=collection.name,
     )
 
@@ -327,7 +330,7 @@ def _conflict(collection: Receiving, document: RawBSONDocument) -> DatabaseMoved
         f"{collection.name!r} holds another document with the _id {shown_id(identifier)}, which "
         "was not overwritten.",
         next_step="Stop whoever else writes there, and restore into an empty database; if nobody "
-        f"does, the backup has that _id twice. {without(collection)}",
+        f"does, the backup has that _id twice. {how_to_leave_out(collection)}",
         collection=collection.name,
         document_id=identifier,
     )

@@ -146,7 +146,7 @@ class RunRecord:
 
     @property
     def last_lease(self) -> int:
-        """Number of the last lease under which anybody worked on it, to take it back too."""
+        """Number of the last lease under which the run was carried out or taken back."""
         return max(self.number, self.document.get("token") or 0)
 
     @property

@@ -16,9 +16,10 @@ _COMMENT: Final = "newbi-migrate rehearse"
 
 
 async def drop_scratch(database: Database) -> None:
-    """Drop a database that was empty when the rehearsal began; collection by collection at least.
+    """Drop a database that was empty when the rehearsal began.
 
-    The role ``readWrite`` holds no ``dropDatabase``.
+    Its collections are dropped one by one where this user may not drop a database: the role
+    ``readWrite`` holds no ``dropDatabase``.
 
     Raises:
         pymongo.errors.PyMongoError: The server failed.

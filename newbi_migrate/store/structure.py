@@ -36,7 +36,7 @@ EXPIRY: Final = "expireAfterSeconds"
 """The option of collections whose documents the server deletes after a time."""
 
 TRIED: Final = f"{OWN_PREFIX}tried"
-"""Is there only while :func:`try_out` runs; whoever is killed then leaves it."""
+"""Name under which :func:`try_out` creates a collection; a killed process leaves it behind."""
 
 
 async def create_collection(session: LeasedSession, name: str) -> bool:
@@ -102,7 +102,7 @@ def _refuse_options(error: OperationFailure, name: str) -> NoReturn:
 async def try_out(session: LeasedSession, name: str, options: Mapping[str, Any]) -> None:
     """Fail where the server, or this user's roles, would not take a collection as it was.
 
-    It is created under a name of our own, which is not taken, and dropped.
+    It is created as :data:`TRIED`, which must not exist, and dropped.
 
     Args:
         session: The leased session.

@@ -21,7 +21,7 @@ from bson import Binary
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import DocumentTooLarge, OperationFailure
+from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.users import Insert, SetMissing
@@ -83,8 +83,8 @@ class Together:
         transactions: The client's session; ``None`` on a server without transactions.
 
     Attributes:
-        created: Collection to how many documents the last write created there, the first of those
-            that were to be, also where it refused one.
+        created: Collection to how many documents the last write created there: the first ones, if
+            one was refused.
     """
 
     def __init__(self, leased: LeasedSession, transactions: AsyncClientSession | None) -> None:
@@ -113,12 +113,6 @@ class Together:
         except OperationFailure as error:
             if not refuses_documents(error):
                 raise
-            inserted = (error.details or {}).get("nInserted")
-            if inserted is not None:
-                # They are sent in order, and none after the one that is refused.
-                names = {write.collection for write in writes if isinstance(write, Insert)}
-                name = min(names - self.created.keys(), key=TARGET_COLLECTIONS.index)
-                self.created[name] = inserted
             return None
 
     async def delete_unchanged(self, documents: Sequence[Deletion]) -> Counter[str] | None:
@@ -168,8 +162,14 @@ class Together:
             here = [write for write in writes if write.collection == name]
             inserts = [bson.encode(write.document) for write in here if isinstance(write, Insert)]
             if inserts:
-                await _insert(self._leased, name, inserts, self._transactions)
-                done.created[name] += len(inserts)
+                try:
+                    await _insert(self._leased, name, inserts, self._transactions)
+                except BulkWriteError as error:
+                    # They are sent in order, and none after the one that is refused.
+                    done.created[name] = (error.details or {}).get("nInserted", 0)
+                    raise
+                done.created[name] = len(inserts)
+                await _set_zeros(self._leased, name, inserts, self._transactions)
             for write in here:
                 if isinstance(write, SetMissing):
                     await self._fill(write, done)
@@ -196,13 +196,22 @@ async def _insert(
     documents: Sequence[bytes],
     session: AsyncClientSession | None,
 ) -> None:
-    """Insert documents, and set the timestamps of zero that the server wrote the present for."""
+    """Insert documents, one after the other up to the first that is refused."""
     if max(map(len, documents)) > MAX_DOCUMENT_BYTES:
         # Driver and server would refuse it each in a way of its own.
         raise DocumentTooLarge(name)
     await leased.collection(name).insert_many(
         [RawBSONDocument(raw) for raw in documents], session=session, comment=leased.comment
     )
+
+
+async def _set_zeros(
+    leased: LeasedSession,
+    name: str,
+    documents: Sequence[bytes],
+    session: AsyncClientSession | None,
+) -> None:
+    """Set the timestamps of zero of inserted documents: the server wrote the present for them."""
     zeros: list[UpdateOne] = []
     for raw in documents:
         # In a field that no update can name, the present stays.
@@ -374,6 +383,7 @@ async def _put_back(leased: LeasedSession, gone: Sequence[tuple[Deletion, bytes]
         lost = [raw for document, raw in here if id_key(document.id) not in there]
         if lost:
             await _insert(leased, name, lost, None)
+            await _set_zeros(leased, name, lost, None)
 
 
 async def _stored(

@@ -97,7 +97,9 @@ def test_a_restore_that_can_never_be_finished_says_what_has_to_go_first(quick, c
     call = ("restore", "--confirm", "--database", other.name)
     stopped = quick(*call, twice)
     without = quick(*call, "--collections", "good", twice)
-    assert "What was begun has to go first: db.dropDatabase() in mongosh." in following(stopped)
+    assert "First remove what this restore has begun: db.dropDatabase() in mongosh." in following(
+        stopped
+    )
     other.client.drop_database(other.name)
     again = quick(*call, "--collections", "good", twice)
 
@@ -112,7 +114,7 @@ def test_what_was_begun_in_place_goes_with_a_rollback(quick, clean, twice):
     stopped = quick("restore", "--confirm", "--drop", "--collections", "bad", twice)
     back = quick("rollback", "--confirm")
 
-    assert "What was begun has to go first: newbi-migrate rollback." in following(stopped)
+    assert "First remove what this restore has begun: newbi-migrate rollback." in following(stopped)
     assert (ExitCode.LOCAL_FILE, ExitCode.DONE) == (stopped.code, back.code)
     assert [{"_id": "present"}] == [*clean["bad"].find()]
 
@@ -136,7 +138,7 @@ def test_a_look_at_a_restore_in_place_refuses_what_the_restore_would(quick, clea
 def test_a_look_at_an_interrupted_restore_in_place_says_that_it_goes_on(
     quick, clean, backup, monkeypatch
 ):
-    """And of another backup, or of other collections, what is to be finished first."""
+    """If it is of another backup or of other collections, the answer says which to finish first."""
     call = ("restore", "--drop", "--collections")
     with monkeypatch.context() as patched:
         patched.setattr(Filler, "fill", interrupted)
@@ -189,7 +191,7 @@ def test_what_is_proposed_for_another_database_does_not_lead_to_that_of_the_conn
 def test_lost_records_of_another_database_lead_to_no_restore_of_that_of_the_connection_string(
     quick, migrated_copy, backup
 ):
-    """Nor without a file of it."""
+    """Also where no --uri-file is given."""
     migrated_copy["newbi_migrate_runs"].drop()
     call = ("restore", "--database", migrated_copy.name, "--drop", "--collections", "invoices")
     refused = quick(*call, "--confirm", backup)

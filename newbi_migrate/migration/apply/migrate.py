@@ -124,7 +124,7 @@ class _Migrate:
     agreed: Digests | None = None
     """What was reviewed of a run that had been interrupted, and what it had written before."""
     ended: RunResult | None = None
-    """What a run did that has come to its end, once that is about to be recorded."""
+    """What the run did; set just before that is recorded."""
 
     async def look(self, runs: Sequence[RunRecord]) -> RunResult | None:
         """Return a result where there is nothing to do.

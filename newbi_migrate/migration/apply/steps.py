@@ -290,7 +290,7 @@ def _told(session: LeasedSession, lines: Iterable[_Line]) -> Iterator[_Line]:
 
 
 async def _gone(session: LeasedSession, plan: Plan) -> list[Any]:
-    """Whom an interrupted run noted, who left before their turn came, and who have no user."""
+    """Legacy users whom the interrupted run noted, who were deleted since and have no user."""
     return [
         line["_id"]["legacy"]
         async for line in migrated_users(session.database, session.run_id)
@@ -313,8 +313,8 @@ def _line(line: UserLine, failed: Reason | None = None) -> _Line:
 def _workspaces_without(plan: Plan, failed: Mapping[Any, Reason]) -> Workspaces:
     """The workspaces where some users turned out not to be writable.
 
-    Whose user, organization and membership were there before keeps the workspace: an account, or a
-    field that is missing, changes nothing about documents.
+    Whoever already had user, organization and membership keeps the workspace: a refused account,
+    or a refused fill, does not concern documents.
     """
     workspaces = plan.workspaces
     by_user: dict[ObjectId, ObjectId | Reason] = {}
@@ -439,7 +439,7 @@ async def _rescan(
         late = max(0, census.pending - len(refused))
         if late:
             state.pending[spec.name] = late
-        # What the server refuses is pending for a census.
+        # A census counts documents that the server refuses as pending.
         state.collections[spec.name] = replace(
             state.collections[spec.name],
             documents=census.documents - late,

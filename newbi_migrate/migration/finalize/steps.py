@@ -95,29 +95,33 @@ class FinalizeRequest:
         """The choices that decide what is written."""
         return {"keep": self.keep, "dropJournal": self.drop_journal}
 
-    def touches(self, names: Collection[str], begun: RunRecord | None = None) -> bool:
-        """Whether the collection of legacy users has not the name it is to have, or is to go.
+    def touches(self, names: Collection[str], unfinished: RunRecord | None = None) -> bool:
+        """Whether the collection of legacy users is to be renamed or dropped.
 
         Args:
             names: The collections that are there.
-            begun: A run that dropped it, perhaps, and was interrupted.
+            unfinished: The run that goes on; it may have dropped the collection already.
         """
         if self.source is None or (self.keep and self.source == kept_name(self.source)):
             return False
         then = kept_name(self.source) if self.keep else dropping_name(self.source)
-        gone = begun is not None and "legacyUsers" in begun.document
+        gone = unfinished is not None and "legacyUsers" in unfinished.document
         return gone or self.source in names or then in names
 
     def moved(
-        self, names: Collection[str], begun: RunRecord | None = None
+        self, names: Collection[str], unfinished: RunRecord | None = None
     ) -> tuple[str | None, str | None]:
-        """The name of that collection, if it is touched, and the one under which it is kept.
+        """What becomes of the collection of legacy users.
 
         Args:
             names: As for :meth:`touches`.
-            begun: Likewise.
+            unfinished: As for :meth:`touches`.
+
+        Returns:
+            Its name, ``None`` if nothing happens to it; and the name that it is kept under,
+            ``None`` if it is not kept.
         """
-        touched = self.touches(names, begun)
+        touched = self.touches(names, unfinished)
         kept = self.keep and (touched or self.source in names)
         return self.source if touched else None, kept_name(str(self.source)) if kept else None
 
@@ -357,7 +361,8 @@ async def end_again(
         source = str(request.source)
         await refuse_unaccounted(session.database, source, runs, quarantined=request.keep)
         raise DatabaseMovedOnError(
-            f"The collection {source} is where it was: somebody wrote to it, or took its name.",
+            f"The collection {source} was neither renamed nor dropped: somebody wrote to it, or "
+            "took its name.",
             next_step="No user was dropped. The same command again goes on with what is there.",
             collection=source,
         )

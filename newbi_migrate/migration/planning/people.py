@@ -51,7 +51,7 @@ USER_FIELDS: Final = (
 """Fields of a user that are looked at."""
 
 _HASHED: Final = 2**64 - 1
-# Read again where a query asks for an id: it finds a list that holds the id, too.
+# Read and compared again: a query for an id also finds lists that contain it.
 _MEMBERSHIP: Final = ("organizationId", "userId")
 
 

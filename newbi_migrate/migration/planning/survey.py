@@ -224,6 +224,7 @@ async def _finalized(database: Database) -> str | None:
     for run in await read_runs(database):
         result = run.document.get("result")
         if run.command == "finalize" and run.stands and result is not None:
+            # One that found the legacy users gone names none; an older one does.
             where = result.get("keptAs") or result.get("legacyCollection")
             if where is not None:
                 return str(where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -52,7 +52,7 @@ __all__ = ["USER_BATCH", "UserPlane", "line_of"]
 USER_BATCH: Final = 200
 """Legacy users read, journaled and written at once."""
 
-# Copies of a shorter picture are not asked for their room: a user's document is far from full.
+# A document with a shorter picture surely has room, and is not encoded to measure it.
 _LARGE_PICTURE: Final = 2**16
 
 # An ObjectId as Extended JSON writes it, and text of upper and lower case: of either few or none.
@@ -145,15 +145,15 @@ class UserPlane:
             for finding in (finding for writes in batch for finding in writes.findings):
                 if finding.code == CHANGED_MEANWHILE:
                     raise _moved_on(
-                        f"The {finding.collection} of a legacy user was deleted before their turn "
-                        f"came: {shown_id(finding.id)}.",
+                        "A legacy user cannot be migrated as planned: their "
+                        f"{finding.collection} {shown_id(finding.id)} was deleted meanwhile.",
                         finding.collection,
                     )
             seen += len(batch)
             yield batch
         if seen < len(decisions):
             raise _moved_on(
-                f"Legacy users were deleted from {self._source} before their turn came: "
+                f"Legacy users were deleted from {self._source} before they were migrated: "
                 f"{len(decisions) - seen:,}.",
                 self._source,
             )
@@ -182,22 +182,16 @@ class UserPlane:
         odd_accounts: Mapping[ObjectId, Sequence[Any]],
     ) -> list[UserWrites]:
         facts = await self._facts([decision for _, decision in batch], odd_accounts)
-        results = [self._written(document, decision, facts) for document, decision in batch]
-        filling = [writes.decision.legacy_id for writes in results if _fills(writes)]
-        if filling:
-            before = await filled_before(self._database, runs, filling)
-            for position, writes in enumerate(results):
-                if _fills(writes) and writes.decision.legacy_id in before:
-                    results[position] = self._written(*batch[position], facts, filled=True)
-        return results
+        users = {d.legacy_id: d.user_id for _, d in batch if d.user_id is not None}
+        before = await filled_before(self._database, runs, users)
+        return [self._written(document, decision, facts, before) for document, decision in batch]
 
     def _written(
         self,
         document: Mapping[str, Any],
         decision: UserDecision,
         facts: _Facts,
-        *,
-        filled: bool = False,
+        filled: Container[Any],
     ) -> UserWrites:
         user_id, workspace = decision.user_id, decision.workspace
         existing = Existing()
@@ -207,12 +201,12 @@ class UserPlane:
                 accounts=facts.accounts.get(user_id, ()),
                 organization=None if workspace is None else facts.organizations.get(workspace),
                 is_member=workspace is not None and (workspace, user_id) in facts.members,
-                filled=filled,
+                filled=decision.legacy_id in filled,
             )
         return _as_stored(writes_for(document, decision, existing, source=self._source), facts.raw)
 
     async def _odd_accounts(self) -> dict[ObjectId, list[Any]]:
-        """User to the ids of the accounts that name them so that no lookup by their id finds it."""
+        """User to the ids of accounts that name them in a form that the usual query misses."""
         found: dict[ObjectId, list[Any]] = defaultdict(list)
         async for account in documents_of(
             matching(self._database["account"], _ODD_USER_ID, ("userId",), comment=self._comment)
@@ -259,7 +253,7 @@ class UserPlane:
                     async for d in self._find(
                         "member", ("organizationId", "userId"), {"userId": {"$in": users}}
                     )
-                    # A list that holds an id is found by it.
+                    # The query also finds lists that contain the id.
                     if isinstance(d.get("organizationId"), ObjectId)
                     and isinstance(d.get("userId"), ObjectId)
                 ]
@@ -275,10 +269,6 @@ class UserPlane:
     ) -> AsyncIterator[dict[str, Any]]:
         found = scan(self._database[collection], query, fields, comment=self._comment)
         return documents_of(found)
-
-
-def _fills(writes: UserWrites) -> bool:
-    return any(isinstance(write, SetMissing) for write in writes.writes)
 
 
 def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> UserWrites:
@@ -304,6 +294,8 @@ def _as_stored(writes: UserWrites, raw: Mapping[tuple[str, bytes], bytes]) -> Us
                 findings.append(Finding("conflict", write.collection, write.id, path))
                 continue
             size = len(bson.encode({path: value})) + (0 if found is None else len(found[1]))
+            # One number for two limits: the entry of the journal holds all that is filled for a
+            # user, and what is filled into one document is part of that.
             if len(document) + size > room:
                 findings.append(Finding("no-room", write.collection, write.id, path))
                 continue
@@ -349,7 +341,7 @@ def line_of(writes: UserWrites) -> UserLine:
 def _moved_on(what: str, collection: str) -> DatabaseMovedOnError:
     return DatabaseMovedOnError(
         what,
-        next_step="The same command goes on with what is there; rollback takes back what a run "
-        "has written.",
+        next_step="Run the same command again: it works with what is there now. To undo what a "
+        "run has written: newbi-migrate rollback.",
         collection=collection,
     )

@@ -21,7 +21,7 @@ from newbi_migrate.migration.restore.indexes import RefusedIndex, build_indexes,
 from newbi_migrate.store.collections import collections as list_collections
 from newbi_migrate.store.counting import count, estimated_count
 from newbi_migrate.store.faults import passing_error, task_group
-from newbi_migrate.store.inserting import Inserter, with_ids, without
+from newbi_migrate.store.inserting import Inserter, how_to_leave_out, with_ids
 from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.structure import (
@@ -346,6 +346,6 @@ def _lacking(collection: DumpedCollection, now: int, expected: int) -> DatabaseM
         "somebody deletes them, or the backup has some of them twice, and a server keeps one "
         "document for each _id.",
         next_step="Stop the application and run the same command again. If nobody writes there: "
-        f"{without(collection)}",
+        f"{how_to_leave_out(collection)}",
         collection=collection.name,
     )

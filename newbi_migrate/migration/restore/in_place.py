@@ -22,7 +22,6 @@ from newbi_migrate.migration.restore.indexes import RefusedIndex
 from newbi_migrate.migration.restore.results import RestoreResult, restore_identity
 from newbi_migrate.migration.restore.target import RestoreTarget, interrupted_restore, read_target
 from newbi_migrate.migration.run.beginning import begin_run
-from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.runner import refuse_other_preview
 from newbi_migrate.store.collections import CollectionInfo, collections
 from newbi_migrate.store.counting import blank, count
@@ -36,7 +35,7 @@ from newbi_migrate.store.restores import RestoreRecord
 from newbi_migrate.store.runs import RunRecord, RunWriter
 from newbi_migrate.store.session import LeasedSession
 
-__all__ = ["RestoreInPlace", "refuse_other_restore", "refuse_unreplaceable"]
+__all__ = ["RestoreInPlace", "refuse_unreplaceable"]
 
 
 _MAX_NAMESPACE: Final = 255
@@ -79,26 +78,6 @@ def refuse_unreplaceable(
         )
 
 
-def refuse_other_restore(unfinished: RunRecord, identity: str) -> None:
-    """Fail where the restore in place that was interrupted is not this one.
-
-    Args:
-        unfinished: The one that was.
-        identity: This one, as :func:`~newbi_migrate.migration.restore.results.restore_identity`
-            gives it.
-
-    Raises:
-        UsageError: It is of another backup, or of other collections.
-    """
-    if unfinished.document.get("backup") != identity:
-        raise UsageError(
-            f"A restore of another backup, or of other collections, was interrupted (run "
-            f"{unfinished.run_id}).",
-            next_step=f"Finish it first, with its own backup: {finishing(unfinished)}. Or take "
-            "it back: newbi-migrate rollback.",
-        )
-
-
 @dataclass(slots=True)
 class RestoreInPlace:
     """One call of a restore of single collections in place, under the lease.
@@ -133,14 +112,13 @@ class RestoreInPlace:
                 collection in between.
             NewbiMigrateError: The session stopped it; the same call goes on.
         """
-        unfinished = interrupted_restore(runs)
+        identity = restore_identity(self.verification, self.only)
+        unfinished = interrupted_restore(runs, identity)
         self._wanted = [one for one in self.dump.collections if one.name in self.only]
         ours = next((run for run in runs if run.run_id == self._run_id), None)
         if ours is not None and ours.stands:
             # Only the answer to the very last write was lost.
             return await self._result(session.of_run(ours.run_id), ours.document, runs)
-        if unfinished is not None:
-            refuse_other_restore(unfinished, restore_identity(self.verification, self.only))
         if self._resumed is None:
             self._resumed = unfinished is not None
             if unfinished is not None:

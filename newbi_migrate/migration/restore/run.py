@@ -17,21 +17,15 @@ from newbi_migrate.backup.verify import verify_dump
 from newbi_migrate.documents.newbi import NEWBI
 from newbi_migrate.errors import DatabaseMovedOnError, UsageError
 from newbi_migrate.migration.restore.filling import Filler
-from newbi_migrate.migration.restore.in_place import (
-    RestoreInPlace,
-    refuse_other_restore,
-    refuse_unreplaceable,
-)
+from newbi_migrate.migration.restore.in_place import RestoreInPlace, refuse_unreplaceable
 from newbi_migrate.migration.restore.results import RestoreResult, restore_identity
 from newbi_migrate.migration.restore.target import (
     RestoreTarget,
     existing_collections,
-    interrupted_restore,
     is_restored,
     look_at_target,
     read_target,
 )
-from newbi_migrate.migration.run.recovery import read_whole_runs
 from newbi_migrate.migration.run.runner import Runner, refuse_other_preview
 from newbi_migrate.migration.run.throttle import ThrottleOptions
 from newbi_migrate.printable import some_of
@@ -176,14 +170,11 @@ async def _target(
     """What the target holds, where a restore may write there."""
     in_place = drop and bool(only)
     identity = restore_identity(verification, only)
-    target = await look_at_target(database, in_place=in_place)
+    target = await look_at_target(database, in_place=in_place, identity=identity)
     target.require_empty(drop=drop, identity=identity)
     if in_place:
         wanted = [one for one in dump.collections if one.name in only]
         with explained("looking at the target"):
-            unfinished = interrupted_restore(await read_whole_runs(database))
-            if unfinished is not None:
-                refuse_other_restore(unfinished, identity)
             refuse_unreplaceable(database.name, wanted, await collections(database))
     return target
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from newbi_migrate.errors import ConfirmationRequiredError
+from newbi_migrate.errors import ConfirmationRequiredError, UsageError
+from newbi_migrate.migration.run.finishing import finishing
 from newbi_migrate.migration.run.recovery import read_whole_runs
 from newbi_migrate.migration.run.runner import (
     refuse_other_command,
@@ -69,12 +70,15 @@ class RestoreTarget:
             )
 
 
-async def look_at_target(database: Database, *, in_place: bool = False) -> RestoreTarget:
+async def look_at_target(
+    database: Database, *, in_place: bool = False, identity: str | None = None
+) -> RestoreTarget:
     """What a restore would find; reads only.
 
     Args:
         database: The target.
         in_place: Whether it is to put collections into the place of others.
+        identity: The restore; ``None`` where it is not known yet.
 
     Raises:
         LeaseHeldError: A migration or another restore is under way there.
@@ -86,7 +90,7 @@ async def look_at_target(database: Database, *, in_place: bool = False) -> Resto
     with explained("looking at the target"):
         if in_place:
             await refuse_if_restoring(database)
-            run = interrupted_restore(await read_whole_runs(database))
+            run = interrupted_restore(await read_whole_runs(database), identity)
             record = None if run is None else run.document
         else:
             record = await restore_record(database)
@@ -97,19 +101,29 @@ async def look_at_target(database: Database, *, in_place: bool = False) -> Resto
         return target
 
 
-def interrupted_restore(runs: Sequence[RunRecord]) -> RunRecord | None:
+def interrupted_restore(runs: Sequence[RunRecord], identity: str | None) -> RunRecord | None:
     """The restore in place that was interrupted, if one was.
 
     Args:
         runs: All runs, the newest first.
+        identity: The restore that is to go on; ``None`` where it is not known yet.
 
     Raises:
-        UsageError: A run of another command was.
+        UsageError: A run of another command was, or a restore of another backup or of other
+            collections.
         InterruptedRunError: A rollback was.
     """
     refuse_while_rolling_back(runs)
-    if (unfinished := run_to_resume(runs)) is not None:
-        refuse_other_command(unfinished, RESTORE)
+    if (unfinished := run_to_resume(runs)) is None:
+        return None
+    refuse_other_command(unfinished, RESTORE)
+    if identity not in {None, unfinished.document.get("backup")}:
+        raise UsageError(
+            f"A restore of another backup, or of other collections, was interrupted (run "
+            f"{unfinished.run_id}).",
+            next_step=f"Finish it first, with its own backup: {finishing(unfinished)}. Or take "
+            "it back: newbi-migrate rollback.",
+        )
     return unfinished
 
 

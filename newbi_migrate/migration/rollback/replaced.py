@@ -47,7 +47,8 @@ async def preview_replaced(
             raise UsageError(
                 f"The collection {one.aside}, which the run {run.run_id} put aside, is no longer "
                 "there, so it cannot be taken back.",
-                next_step="Somebody dropped it; nothing was written.",
+                next_step="Nothing was written. If you have a backup, restore that collection from "
+                f"it: newbi-migrate restore --collections {one.collection} --drop BACKUP.",
             )
         if was is not None and was != one.collection:
             result.collections_renamed.append((was, one.collection))

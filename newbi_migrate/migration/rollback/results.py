@@ -118,25 +118,27 @@ class Conflicts:
     def __init__(
         self, listed: Iterable[Conflict] = (), kinds: Mapping[ConflictKind, int] | None = None
     ) -> None:
-        self._listed = list(listed)
-        self._added: set[tuple[ConflictKind, str, bytes, str]] = set()
+        self._listed = {_key(conflict): conflict for conflict in listed}
         self.kinds: Counter[ConflictKind] = Counter(kinds or {})
 
     def add(self, conflict: Conflict) -> None:
-        """Add a conflict, unless it is listed: an attempt finds again what one before it told."""
+        """Add a conflict, unless it is listed: a later attempt finds the same ones again."""
         if len(self._listed) < MAX_LISTED:
-            key = conflict.kind, conflict.collection, id_key(conflict.id), conflict.path
-            if key in self._added:
+            key = _key(conflict)
+            if key in self._listed:
                 return
-            self._added.add(key)
-            self._listed.append(conflict)
+            self._listed[key] = conflict
         self.kinds[conflict.kind] += 1
 
     def __len__(self) -> int:
         return self.kinds.total()
 
     def __iter__(self) -> Iterator[Conflict]:
-        return iter(self._listed)
+        return iter(self._listed.values())
+
+
+def _key(conflict: Conflict) -> tuple[ConflictKind, str, bytes, str]:
+    return conflict.kind, conflict.collection, id_key(conflict.id), conflict.path
 
 
 @dataclass(slots=True)
@@ -329,7 +331,7 @@ class RollbackResult:
         return result
 
     def begin_with(self, run: RunRecord, earlier: RollbackResult | None) -> None:
-        """Tell what was done and met before, which nobody finds again.
+        """Take over what earlier attempts did and found; this attempt cannot find it again.
 
         Args:
             run: The run, whose record keeps what a rollback met that was interrupted.

@@ -183,9 +183,9 @@ def _refuse_while_aside(
         later = run.command == RESTORE and any(run.number > one.number for one in chosen)
         if later and (options.users is not None or run.replaced & collections):
             raise UsageError(
-                f"The run {run.run_id} put collections of a backup in place. Until it is taken "
-                "back, or settled, no part of a run before it can be taken back: what that run "
-                "wrote to is aside.",
+                f"The run {run.run_id} put collections of a backup in place, and what earlier runs "
+                "wrote to is put aside. No part of an earlier run can be taken back before that is "
+                "settled.",
                 next_step=f"Take it back first (newbi-migrate rollback --run {run.run_id}); or "
                 "drop what it put aside, to keep what it restored: newbi-migrate drop-aside.",
             )
@@ -493,7 +493,7 @@ class _RunBack:
 
 
 Tried = dict[ObjectId, _RunBack]
-"""Run to what the last attempt to take it back did, which a transient error may have ended."""
+"""For each run, what the last attempt to take it back did before an error ended it."""
 
 
 def _users_of(backs: Iterable[_RunBack]) -> list[UserRollback]:

@@ -97,7 +97,7 @@ class StructureRollback:
                     dropped[entry.collection, index["name"]] = index
             elif entry.kind is EntryKind.COLLECTION and not entry.drops_collection:
                 self._note_collection(entry)
-        # An index would make a collection anew that somebody dropped since.
+        # To build an index would create a collection again that somebody dropped.
         self._to_rebuild = [(name, index) for (name, _), index in dropped.items() if name in infos]
         before = {
             pair["collection"]: {index["name"]: index for index in pair["indexes"]}
@@ -318,7 +318,7 @@ class StructureRollback:
         """
         names = await collection_names(self.database, comment=self.comment)
         for name in self._created:
-            # It has that name where a rollback was interrupted while it looked at it.
+            # A rollback that is interrupted while it looks at it leaves it under this name.
             emptied = _emptied_name(name)
             here = emptied if emptied in names else name
             if here not in names:

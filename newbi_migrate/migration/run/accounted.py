@@ -1,11 +1,11 @@
-"""What runs that are in place recorded of legacy users.
+"""What the runs that stand recorded of legacy users.
 
-Of whom none holds a line has come since, or went back with a part of a run.
+A user without a line came later, or went back with a part of a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,7 +80,7 @@ async def recorded_reasons(database: Database, runs: Iterable[RunRecord]) -> dic
 
 
 async def recorded_aliases(
-    database: Database, runs: Iterable[RunRecord], *, comment: str
+    database: Database, runs: Sequence[RunRecord], *, comment: str
 ) -> dict[ObjectId, ObjectId]:
     """Legacy users who became another user in a migration that stands, with that one.
 
@@ -95,33 +95,23 @@ async def recorded_aliases(
         DamagedRecordsError: A line is not what this tool writes.
     """
     aliases: dict[ObjectId, ObjectId] = {}
-    gone: set[bytes] = set()
-    partly = any(run.partly_rolled_back for run in runs)
-    for run in runs:
-        if not run.stands or run.command != "migrate":
-            continue
-        lines = [line async for line in migrated_users(database, run.run_id, _ALIASED)]
-        if lines and partly:
-            gone |= await users_without_documents(database, run.run_id, comment=comment)
-        for line in lines:
-            legacy_id = line["_id"]["legacy"]
-            if id_key(legacy_id) not in gone:
-                aliases.setdefault(legacy_id, line["userId"])
+    async for line in _standing_lines(database, runs, _ALIASED, comment=comment):
+        aliases.setdefault(line["_id"]["legacy"], line["userId"])
     return aliases
 
 
 async def filled_before(
-    database: Database, runs: Iterable[RunRecord], users: Collection[ObjectId]
+    database: Database, runs: Iterable[RunRecord], users: Mapping[ObjectId, ObjectId]
 ) -> frozenset[ObjectId]:
     """Those of some legacy users whose documents a migration that stands has filled.
 
-    One counts for nobody if a part of a run was taken back after it, or a restore put users or
-    organizations in place: what it filled may be gone again.
+    A migration counts for nobody if a part of a run was taken back after it, or a restore put
+    users or organizations in place: what it filled may be gone again.
 
     Args:
         database: Where.
         runs: All runs, the newest first.
-        users: Ids of the legacy users.
+        users: Legacy user to the user whose documents would be filled.
 
     Raises:
         DamagedRecordsError: A line is not what this tool writes.
@@ -139,8 +129,12 @@ async def filled_before(
     for run in standing:
         if run.command == "migrate" and run.number > undone:
             named = [{"run": run.run_id, "legacy": user} for user in users]
-            lines = migrated_users(database, run.run_id, {**_MIGRATED, "_id": {"$in": named}})
-            found.update([line["_id"]["legacy"] async for line in lines])
+            only = {**_MIGRATED, "_id": {"$in": named}}
+            async for line in migrated_users(database, run.run_id, only):
+                legacy_id = line["_id"]["legacy"]
+                # Whoever had that user may have come again as another.
+                if line["userId"] == users[legacy_id]:
+                    found.add(legacy_id)
     return frozenset(found)
 
 
@@ -164,7 +158,11 @@ async def unaccounted_users(
     Raises:
         DamagedRecordsError: A line of a run is not what this tool writes.
     """
-    accounted = await _accounted(database, runs, quarantined=quarantined, comment=comment)
+    accounted = {
+        id_key(line["_id"]["legacy"])
+        async for line in _standing_lines(database, runs, comment=comment)
+        if quarantined or line.get("userId") is not None
+    }
     number, example = 0, None
     async for raw in matching(database[name], {}, (), comment=comment):
         identifier = element(raw, "_id")
@@ -174,19 +172,22 @@ async def unaccounted_users(
     return Unaccounted(number, example)
 
 
-async def _accounted(
-    database: Database, runs: Sequence[RunRecord], *, quarantined: bool, comment: str
-) -> set[bytes]:
-    accounted: set[bytes] = set()
+async def _standing_lines(
+    database: Database,
+    runs: Sequence[RunRecord],
+    only: Mapping[str, Any] | None = None,
+    *,
+    comment: str,
+) -> AsyncIterator[Mapping[str, Any]]:
+    """Lines of the migrations that stand, the newest first, but for users who went back since."""
     gone: set[bytes] = set()
     partly = any(run.partly_rolled_back for run in runs)
     for run in runs:
-        if run.stands and run.command == "migrate":
-            # Other runs may have noted whoever went back with a part of one, before it or after.
-            if partly:
-                gone |= await users_without_documents(database, run.run_id, comment=comment)
-            async for line in migrated_users(database, run.run_id):
-                key = id_key(line["_id"]["legacy"])
-                if key not in gone and (quarantined or line.get("userId") is not None):
-                    accounted.add(key)
-    return accounted
+        if not run.stands or run.command != "migrate":
+            continue
+        # An older run may hold a line of somebody who went back with a part of a newer one.
+        if partly:
+            gone |= await users_without_documents(database, run.run_id, comment=comment)
+        async for line in migrated_users(database, run.run_id, only):
+            if id_key(line["_id"]["legacy"]) not in gone:
+                yield line

@@ -230,7 +230,7 @@ async def test_what_a_legacy_user_was_to_become_or_to_have_and_is_deleted_gives_
     legacy["organization"].insert_one({"_id": home, "name": "Atelier", "slug": "atelier"})
     legacy["member"].insert_one({"organizationId": home, "userId": person, "role": "owner"})
     delete = At("users", lambda: legacy[gone].delete_one({"_id": {"$in": [home, person]}}))
-    with pytest.raises(DatabaseMovedOnError, match=f"The {gone} .* was deleted"):
+    with pytest.raises(DatabaseMovedOnError, match=f"their {gone} .* was deleted"):
         await run(uri, Migration.apply, progress=delete)
     stamped = legacy["invoices"].count_documents({"workspaceId": {"$ne": None}})
     done = await run(uri, Migration.apply)

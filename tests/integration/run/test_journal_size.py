@@ -243,7 +243,7 @@ async def test_a_picture_for_which_a_user_has_no_room_stays_in_the_legacy_docume
         user = sync_database["user"].find_one()
         await migration.rollback()
 
-    for found in (plan, result, again):
+    for found in (plan, result):
         assert [Finding("no-room", "user", person["_id"], left)] == [
             finding for finding in found.findings if finding.path == left
         ]
