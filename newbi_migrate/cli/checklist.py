@@ -10,7 +10,7 @@ import typer
 
 from newbi_migrate.choices import Language
 from newbi_migrate.cli import options as opt, values
-from newbi_migrate.cli.next_steps import PLAN, after_status, suggest
+from newbi_migrate.cli.next_steps import PLAN, after_coming_late, after_status, suggest
 
 __all__ = ["checklist"]
 
@@ -56,13 +56,18 @@ def checklist(
             if line in (LineId.BACKUP, LineId.MIGRATED) and finishing:
                 # It is too late for a backup.
                 return finishing
+            chosen = values.as_arguments(found.planned)
             if line is LineId.REHEARSED:
-                return suggest("rehearse", "DIR" if backup is None else str(backup))
+                decisions = "rehearsed.json" if rehearsed is None else str(rehearsed)
+                dump = "DIR" if backup is None else str(backup)
+                return suggest("rehearse", dump, *chosen, "--output", decisions)
+            if line is LineId.NEW_DOCUMENTS:
+                return after_coming_late("backfill", found.status.runs, session.uri_arguments)
             if line not in COMMANDS:
                 return ""
             words = [*COMMANDS[line]]
             if line is LineId.PLANNED:
-                words += ["--output", PLAN, *values.as_arguments(found.planned)]
+                words += ["--output", PLAN, *chosen]
                 words += [] if rehearsed is None else ["--rehearsed", str(rehearsed)]
             if line is LineId.MIGRATED:
                 words += ["--plan", PLAN]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PLAN",
     "after_backup",
+    "after_coming_late",
     "after_diagnosis",
     "after_dropping_aside",
     "after_finalize",
@@ -177,6 +178,7 @@ def after_restoring(
     whole: bool,
     chosen: Sequence[str] = (),
     place: Sequence[str],
+    runs: Sequence[RunRecord] = (),
 ) -> str:
     """A comparison with what was restored, or a look at it where there is nothing to compare.
 
@@ -189,9 +191,10 @@ def after_restoring(
         whole: Whether all collections were asked for: some of them equal no backup.
         chosen: The arguments that open the backup.
         place: The arguments that name the connection string.
+        runs: All runs of a database in which collections were put in place, the newest first.
     """
     if result.without_workspace and elsewhere is None:
-        return suggest("backfill", "--dry-run", *place)
+        return after_coming_late("backfill", runs, place)
     if result.verification.manifest is not None and whole:
         where = [] if elsewhere is None else ["--database", elsewhere]
         return suggest("verify-backup", "--compare", *where, *chosen, str(path), *place)
@@ -235,7 +238,7 @@ def after_plan(
     migrated = any(run.in_place for run in runs)
     if documents_only and migrated and _wait_for_users(plan, runs):
         # A migration covers their documents too, and whatever else came late.
-        return _late("migrate", runs, place)
+        return after_coming_late("migrate", runs, place)
     if not plan.pending and (plan.users or documents_only):
         return _proof(runs, place)
     if not plan.pending:
@@ -321,18 +324,11 @@ def _proof(runs: Sequence[RunRecord], place: Sequence[str], *, now: bool = False
     return proved if now else f"{proved}; or, where people work again, {validated}"
 
 
-def _late(command: str, runs: Sequence[RunRecord], place: Sequence[str]) -> str:
+def after_coming_late(command: str, runs: Sequence[RunRecord], place: Sequence[str]) -> str:
     """A look at what came late, with the choices of the last migration."""
-    from newbi_migrate.migration.run.accounted import last_migration
-    from newbi_migrate.migration.run.finishing import chosen
+    from newbi_migrate.migration.run.finishing import late_work
 
-    last = last_migration(runs)
-    policy = {} if last is None else dict(last.policy)
-    # The end of a migration may have given their collection another name; it is found again.
-    policy.pop("legacyCollection", None)
-    # What it left out is late as well.
-    policy.pop("collections", None)
-    return suggest(command, *chosen(policy), "--dry-run", *place)
+    return late_work(command, runs, "--dry-run", *place)
 
 
 def after_run(
@@ -354,7 +350,7 @@ def after_run(
     if result.exit_code is ExitCode.PENDING:
         return suggest(command, *as_arguments(result.plan.options), *place)
     if command == "backfill" and result.quarantine.of_reason(Reason.OWNER_WITHOUT_WORKSPACE):
-        return _late("migrate", runs, place)
+        return after_coming_late("migrate", runs, place)
     proof = _proof(runs, place, now=result.run_id is not None)
     if not len(result.quarantine) and any(one.action.blocked for one in result.indexes):
         return f"{_put_right(place)}; or, if it may stay so, {proof}"
@@ -414,7 +410,7 @@ def after_validation(
         )
         if users or documents:
             # Documents of users who came late wait for them, and a migration covers both.
-            return _late("migrate" if users else "backfill", runs, place)
+            return after_coming_late("migrate" if users else "backfill", runs, place)
         if {*broken} == {NOTHING_ELSE_CHANGED.id}:
             shown = ["--compare", "--verbose", "--ignore-field", "workspaceId", "DIR"]
             compared = suggest("verify-backup", *shown, *place)
@@ -466,9 +462,9 @@ def after_status(found: Status, place: Sequence[str]) -> str:
     # Documents of users who came late wait for them, and a migration covers both.
     # What a run quarantined waits for a person; another run would quarantine it again.
     if found.late_users:
-        return _late("migrate", found.runs, place)
+        return after_coming_late("migrate", found.runs, place)
     if found.quarantined != found.without_workspace:
-        return _late("backfill", found.runs, place)
+        return after_coming_late("backfill", found.runs, place)
     return _proof(found.runs, place)
 
 
@@ -546,6 +542,7 @@ def after_finalize(
         place: The arguments that name the connection string.
         runs: All runs, the newest first.
     """
+    from newbi_migrate.migration.run.accounted import last_migration
     from newbi_migrate.migration.run.finishing import finishing
     from newbi_migrate.store.runs import unfinished_run
 
@@ -555,7 +552,9 @@ def after_finalize(
     if result.command == "finalize":
         if result.nothing_left and result.kept_as is not None:
             then = suggest("finalize", "--dry-run", *place)
-            settled = " and the quarantined are settled" if result.quarantined else ""
+            last = last_migration(runs)
+            waits = result.quarantined or (last is not None and last.quarantined)
+            settled = " and the quarantined are settled" if waits else ""
             return f"once nobody wants to go back{settled}, {then}"
         if result.nothing_left:
             return ""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from newbi_migrate.migration.restore.results import RestoreResult
     from newbi_migrate.migration.restore.target import RestoreTarget
     from newbi_migrate.report.document import Document
+    from newbi_migrate.store.runs import RunRecord
 
 __all__ = ["drop_aside", "restore"]
 
@@ -83,6 +84,7 @@ def restore(
         from newbi_migrate.migration.restore.run import preview_restore, restore_backup
         from newbi_migrate.migration.restore.target import look_at_target
         from newbi_migrate.report.backups import restore_document, restore_plan_document
+        from newbi_migrate.store.runs import read_runs
         from newbi_migrate.store.session import Begun
 
         if not dry_run:
@@ -123,7 +125,7 @@ def restore(
 
         begun = Begun()
 
-        async def restoring() -> RestoreResult:
+        async def restoring() -> tuple[RestoreResult, list[RunRecord]]:
             with (
                 interruptible(
                     "The restore was interrupted.",
@@ -133,7 +135,7 @@ def restore(
                 session.progress() as progress,
             ):
                 async with session.database(name) as there:
-                    return await restore_backup(
+                    done = await restore_backup(
                         path,
                         there,
                         drop=drop,
@@ -146,6 +148,7 @@ def restore(
                         convert_legacy_indexes=convert_legacy_indexes,
                         begun=begun,
                     )
+                    return done, [] if done.run_id is None else await read_runs(there)
 
         target = session.run(looking)
         target.require_empty(drop=drop, identity=asked)
@@ -163,7 +166,7 @@ def restore(
         if not confirm:
             does = _does(path, target, asked, drop=drop, only=only)
             session.confirm(does, database=target.database)
-        result = session.run(restoring)
+        result, runs = session.run(restoring)
         following = after_restoring(
             path,
             result,
@@ -171,6 +174,7 @@ def restore(
             whole=not only,
             chosen=opening,
             place=session.uri_arguments,
+            runs=runs,
         )
         session.finish(restore_document(result, next_command=following), verbose=verbose)
 

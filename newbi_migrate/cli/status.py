@@ -58,7 +58,8 @@ def status(
 def _document(session: Session, found: Checklist) -> Document:
     from newbi_migrate.report.status import status_document
 
-    return status_document(found, next_command=after_status(found.status, session.uri_arguments))
+    following = after_status(found.status, session.uri_arguments)
+    return status_document(found, next_command=following, placed=session.placed)
 
 
 async def _watch(

@@ -139,10 +139,12 @@ def validate(
             ),
             violations=(lambda: map(from_extended_json, _lines(found))) if detailed else None,
         )
-        validated = LineState.FAILED if validation.failed else LineState.DONE
-        code = reports.write(
-            session, lambda _: document, validation.exit_code, seen={LineId.VALIDATED: validated}
-        )
+        seen: dict[LineId, LineState] = {}
+        if validation.failed:
+            seen[LineId.VALIDATED] = LineState.FAILED
+        elif not (rules or sample or scope.collections):
+            seen[LineId.VALIDATED] = LineState.DONE
+        code = reports.write(session, lambda _: document, validation.exit_code, seen=seen)
         session.finish(document, verbose=detailed, code=code)
 
 

@@ -39,7 +39,7 @@ COMMANDS: Final[Mapping[LineId, tuple[str, ...]]] = {
     LineId.VALIDATED: ("validate",),
     LineId.TESTED: _SMOKE,
     LineId.SIGN_IN: _SMOKE,
-    LineId.NEW_DOCUMENTS: ("backfill", "--dry-run"),
+    LineId.NEW_DOCUMENTS: ("backfill",),
     LineId.LEGACY: ("finalize", "--keep", "--dry-run"),
 }
 """The command that an open line asks for; the others are a person's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -25,17 +25,20 @@ def status_exit_code(status: Status) -> ExitCode:
     return ExitCode.DONE if settled else ExitCode.PENDING
 
 
-def status_document(found: Checklist, *, next_command: str = "") -> Document:
+def status_document(
+    found: Checklist, *, next_command: str = "", placed: Callable[[str], str] = str
+) -> Document:
     """The document of how a database stands.
 
     Args:
         found: The database's status, with the checklist.
         next_command: What to run next.
+        placed: Adds to the commands of a sentence where the connection string is.
     """
     status, short = found.status, short_form(found)
     orphans = status.organizations_without_members
     sections = (
-        *_damage(status),
+        *_damage(status, placed),
         *_runs(status),
         *_lease(status),
         *_late(status),
@@ -67,9 +70,9 @@ def _restoring(status: Status) -> Iterator[Section]:
     yield Section("", (Badge(said, Tone.BAD),))
 
 
-def _damage(status: Status) -> Iterator[Section]:
+def _damage(status: Status, placed: Callable[[str], str]) -> Iterator[Section]:
     if status.damage is not None:
-        said = f"{status.damage.what} {status.damage.next_step}"
+        said = f"{status.damage.what} {placed(status.damage.next_step)}"
         yield Section("", (Badge(said, Tone.BAD),))
 
 

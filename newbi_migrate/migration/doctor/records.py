@@ -11,7 +11,7 @@ from newbi_migrate.errors import DamagedRecordsError, NewbiMigrateError
 from newbi_migrate.migration.planning.late import late_documents, late_users
 from newbi_migrate.migration.planning.survey import odd_target, refusing_index, survey
 from newbi_migrate.migration.run.accounted import last_migration
-from newbi_migrate.migration.run.finishing import finishing
+from newbi_migrate.migration.run.finishing import finishing, late_work
 from newbi_migrate.migration.run.recovery import refuse_lost_records
 from newbi_migrate.store.collections import CollectionInfo, collections, unopenable_names
 from newbi_migrate.store.handles import Database
@@ -78,7 +78,7 @@ async def look_for_late_work(database: Database, registry: Registry) -> list[Che
             Level.FAILED,
             f"Legacy users who are not migrated yet: {users:,}; documents without a "
             f"workspace that no run has recorded: {documents:,}.",
-            f"Migrate them first: newbi-migrate {command}.",
+            f"Migrate them first: {late_work(command, runs)}.",
         )
     ]
 

@@ -257,7 +257,7 @@ class Finalize:
             )
         )
         late = bool(report.pending) or await has_late_work(database, runs, plan)
-        refuse_unless_ready(report, plan, late=late, keep=request.keep, resumed=resumed)
+        refuse_unless_ready(report, plan, runs, late=late, keep=request.keep, resumed=resumed)
         if request.keep:
             await refuse_taken_name(database, plan.source)
         return replace(

@@ -29,7 +29,7 @@ from newbi_migrate.migration.planning.results import Plan
 from newbi_migrate.migration.planning.survey import dropping_name, kept_name
 from newbi_migrate.migration.run.accounted import recorded_reasons
 from newbi_migrate.migration.run.beginning import begin_run
-from newbi_migrate.migration.run.finishing import finishing
+from newbi_migrate.migration.run.finishing import finishing, late_work
 from newbi_migrate.migration.run.runner import refuse_other_command, run_to_resume
 from newbi_migrate.migration.validation.report import Origin, RuleResult, ValidationReport
 from newbi_migrate.migration.validation.rules import INDEX_PRESENT
@@ -178,13 +178,20 @@ def quarantined_users(plan: Plan) -> int:
 
 
 def refuse_unless_ready(
-    report: ValidationReport, plan: Plan, *, late: bool, keep: bool, resumed: bool = False
+    report: ValidationReport,
+    plan: Plan,
+    runs: Sequence[RunRecord],
+    *,
+    late: bool,
+    keep: bool,
+    resumed: bool = False,
 ) -> None:
     """Fail unless nothing would be lost with the collection of legacy users.
 
     Args:
         report: What a validation of this database says now.
         plan: What a migration would still do.
+        runs: All runs, the newest first.
         late: Whether part of that came since the last run.
         keep: Whether the collection is only renamed.
         resumed: Whether an interrupted run is to go on, and nothing else can until it has ended.
@@ -198,13 +205,13 @@ def refuse_unless_ready(
         result.origin is Origin.PENDING and result.rule.startswith("legacy-user.")
         for result in report.results
     )
-    missing = "migrate" if users else "backfill"
+    missing = late_work("migrate" if users else "backfill", runs)
     if late and resumed:
         raise UsageError(
             "Users or documents have come since this was interrupted, or were put right, and are "
             "not migrated.",
             next_step="Nothing more was written. Take the interrupted run back (newbi-migrate "
-            f"rollback), then migrate them: newbi-migrate {missing}.",
+            f"rollback), then migrate them: {missing}.",
         )
     # What is missing is built first of all.
     critical = report.critical - sum(
@@ -223,7 +230,7 @@ def refuse_unless_ready(
         raise UsageError(
             "Users or documents have come since the migration, or were put right, and are not "
             "migrated.",
-            next_step=f"Nothing was written. Migrate them first: newbi-migrate {missing}.",
+            next_step=f"Nothing was written. Migrate them first: {missing}.",
         )
     if keep:
         return
@@ -357,7 +364,9 @@ async def end_again(
     session = session.of_run(done.run_id)
     told = done.document["result"]
     names = await collection_names(session.database, comment=session.comment)
-    if told["legacyCollection"] is None and request.touches(names):
+    # The journal is marked only once nobody had to stay.
+    marked = done.document.get("journalDropped")
+    if told["legacyCollection"] is None and not marked and request.touches(names):
         source = str(request.source)
         await refuse_unaccounted(session.database, source, runs, quarantined=request.keep)
         raise DatabaseMovedOnError(

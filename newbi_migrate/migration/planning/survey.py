@@ -174,7 +174,8 @@ async def _source(
                 next_step=f"Name the old collection: --legacy-collection {either}.",
             )
         _refuse_if_odd(infos.get(named))
-        if named not in counts:
+        # A run that goes on names the collection that a finalize has dropped since.
+        if named not in counts and named != await _finalized(database):
             raise UsageError(
                 f"The database {database.name!r} has no collection {named!r}.",
                 next_step=f"Names are case-sensitive; try {either}.",

@@ -89,6 +89,8 @@ async def look_at_target(
     """
     with explained("looking at the target"):
         if in_place:
+            # What a run that is under way has half done was not interrupted.
+            await Lease.refuse_if_held(database)
             await refuse_if_restoring(database)
             run = interrupted_restore(await read_whole_runs(database), identity)
             record = None if run is None else run.document

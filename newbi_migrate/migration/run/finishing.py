@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from newbi_migrate.choices import AliasOwners, AliasPolicy, DuplicatePolicy, OnConflict
+from newbi_migrate.migration.run.accounted import last_migration
 from newbi_migrate.store.replacements import RESTORE
 from newbi_migrate.store.runs import RunRecord, RunState
 
-__all__ = ["CHOICES", "chosen", "finishing"]
+__all__ = ["CHOICES", "chosen", "finishing", "late_work"]
 
 CHOICES: Final[Mapping[str, tuple[str, Any]]] = {
     "legacyCollection": ("--legacy-collection", None),
@@ -45,6 +46,23 @@ def finishing(run: RunRecord, place: Sequence[str] = ()) -> str:
         words = [run.command, *chosen(run.policy)]
     last = ["--drop", "BACKUP"] if words[0] == RESTORE else []
     return shlex.join(["newbi-migrate", *words, *last, *place])
+
+
+def late_work(command: str, runs: Iterable[RunRecord], *options: str) -> str:
+    """The command for what came late, with the choices of the last migration; can be copied.
+
+    Args:
+        command: ``migrate`` or ``backfill``.
+        runs: All runs, the newest first.
+        options: Further arguments.
+    """
+    last = last_migration(runs)
+    policy = {} if last is None else dict(last.policy)
+    # The end of a migration may have given their collection another name; it is found again.
+    policy.pop("legacyCollection", None)
+    # What it left out is late as well.
+    policy.pop("collections", None)
+    return shlex.join(["newbi-migrate", command, *chosen(policy), *options])
 
 
 def chosen(policy: Mapping[str, Any]) -> list[str]:

@@ -129,3 +129,24 @@ async def test_dropped_later_it_is_shown_beforehand_and_nothing_else_is_called_d
     assert "legacy user" not in said(looked) + said(done)
     assert (None, None) == (looked.legacy, done.legacy)
     assert (True, True) == (done.journal_dropped, again.nothing_left)
+
+
+async def test_a_legacy_collection_made_anew_does_not_keep_the_journal_for_ever(
+    legacy, migration, monkeypatch
+):
+    """The application makes an empty one when it starts; nobody in it had to stay."""
+    await migration.apply()
+    await migration.finalize()
+
+    async def stopped(*_):
+        raise InterruptedRunError("Stopped.", next_step="Go on.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "drop_collection", stopped)
+        with pytest.raises(InterruptedRunError):
+            await migration.finalize(drop_journal=True)
+    legacy.create_collection("Users")
+    done = await migration.finalize(drop_journal=True)
+
+    assert done.journal_dropped
+    assert JOURNAL not in legacy.list_collection_names()

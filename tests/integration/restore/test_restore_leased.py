@@ -154,6 +154,24 @@ async def test_a_restore_beside_a_run_is_refused(legacy, database, backup):
     assert [] == [c for c in changes(before, fingerprint(legacy)) if LEASE not in c]
 
 
+@pytest.mark.parametrize("state", ["running", "rolling-back", "restoring"])
+async def test_a_restore_in_place_beside_a_live_run_is_told_that_it_is_held(
+    legacy, database, uri, backup, state
+):
+    """What is under way was not interrupted: nobody is to finish it, or to take it back."""
+    async with Migration(uri) as migration:
+        await migration.apply()
+    if state != "restoring":
+        legacy[RUNS].update_one({}, {"$set": {"state": state}})
+    async with leased(database):
+        if state == "restoring":
+            legacy[LEASE].insert_one({"_id": "restore", "backup": "x", "done": []})
+        with pytest.raises(LeaseHeldError):
+            await look_at_target(database, in_place=True)
+        with pytest.raises(LeaseHeldError):
+            await restore_backup(backup, database, drop=True, only=["invoices"])
+
+
 async def test_a_run_beside_a_restore_is_refused(database, uri, backup):
     """A migration finds the lease held, and by whom."""
     told = []
