@@ -149,8 +149,8 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
         "plan": Entry(
             {
                 ExitCode.DONE: "the migration would end with 0",
-                ExitCode.PENDING: "the database is not as the backup says, or a decision is not "
-                "as in the rehearsal",
+                ExitCode.PENDING: "the database is not as the backup says, a decision is not as in "
+                "the rehearsal, or a user was deleted while the plan was made",
                 ExitCode.LOCAL_FILE: _DAMAGED,
                 ExitCode.QUARANTINED: "something would be quarantined, or an index cannot be built",
             },
@@ -166,7 +166,7 @@ MANUAL: Final[Mapping[str, Entry]] = MappingProxyType(
                 ExitCode.DONE: "all is done, or was done already",
                 ExitCode.PENDING: "the database is no longer what the plan, the backup or the "
                 "rehearsal was made for, and nothing was written; or documents kept coming in "
-                "and are still pending",
+                "and are still pending; or a user was deleted while the run went on",
                 ExitCode.LOCAL_FILE: f"{_DAMAGED}; nothing was written",
                 ExitCode.QUARANTINED: f"{_QUARANTINED}; running it again also exits 5 "
                 "until that is resolved",

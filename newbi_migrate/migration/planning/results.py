@@ -170,7 +170,7 @@ class CollectionSummary:
 
     Attributes:
         name: The collection.
-        documents: How many there are; of a run, without those that came too late for it.
+        documents: How many there are; after a run, without documents that came too late for it.
         classes: What their stored workspace ids were worth.
         stamped: Documents that get, or got, a workspace.
         owners_rewritten: Documents of which a user field followed an alias.
