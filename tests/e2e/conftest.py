@@ -98,6 +98,14 @@ def clean(sync_database):
 
 
 @pytest.fixture
+def other(clean, servers):
+    """Another database of the server, dropped afterwards."""
+    name = f"{clean.name}_b"
+    yield clean.client[name]
+    servers.drop(name)
+
+
+@pytest.fixture
 def dirty(clean):
     """Beside these, two users with one e-mail, and five invoices of one of them."""
     clean["Users"].insert_many([legacy_user(3), legacy_user(4, email="JEANNE3@exemple.fr")])

@@ -45,14 +45,6 @@ sys.exit(run(["backup", *sys.argv[1:]]))
 
 
 @pytest.fixture
-def other(clean, servers):
-    """Another database of the server, dropped afterwards."""
-    name = f"{clean.name}_b"
-    yield clean.client[name]
-    servers.drop(name)
-
-
-@pytest.fixture
 def backup(quick, clean):
     """A backup, made with the command."""
     return Path(quick("backup", "--json").json["path"])

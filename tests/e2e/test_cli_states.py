@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from pathlib import Path
 
 import pytest
+from interrupting import interrupt
 from small_legacy import USERS, legacy_user
 
 from newbi_migrate import ExitCode, Migration, MigrationOptions
 from newbi_migrate.choices import OnConflict
 from newbi_migrate.cli.manual import MANUAL
-from newbi_migrate.errors import NewbiMigrateError
 from newbi_migrate.mapping.decisions import AliasPolicy
 from newbi_migrate.migration.planning.plan_file import load_plan
 from newbi_migrate.migration.rollback.results import RollbackOptions
 from newbi_migrate.migration.run.backup_guard import BackupGuard
-from newbi_migrate.progress import NullProgress
-
-
-class Stop(NullProgress):
-    """Stops a run when a phase begins."""
-
-    def __init__(self, wanted):
-        self.wanted, self.migration = wanted, None
-
-    def phase(self, name, total):
-        if name == self.wanted:
-            self.migration.stop()
-
-
-def interrupt(uri, call, phase, **about):
-    """Begin something and stop it."""
-
-    async def main():
-        stop = Stop(phase)
-        async with Migration(uri, progress=stop, **about) as stop.migration:
-            with pytest.raises(NewbiMigrateError):
-                await call(stop.migration)
-
-    asyncio.run(main())
 
 
 def fresh(quick, database, uri):

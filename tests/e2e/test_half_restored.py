@@ -18,14 +18,6 @@ from newbi_migrate.store.structure import create_as_described
 
 
 @pytest.fixture
-def other(clean, servers):
-    """Another database of the server, dropped afterwards."""
-    name = f"{clean.name}_b"
-    yield clean.client[name]
-    servers.drop(name)
-
-
-@pytest.fixture
 def backup(quick, clean):
     """A backup, made with the command."""
     return Path(quick("backup", "--no-exports", "--json").json["path"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shlex
 from datetime import UTC, datetime, timedelta
@@ -10,35 +9,14 @@ from pathlib import Path
 
 import pytest
 from bson import ObjectId
+from interrupting import interrupt
 from small_legacy import USERS, legacy_user
 
 from newbi_migrate import ExitCode, Migration
-from newbi_migrate.errors import NewbiMigrateError
-from newbi_migrate.progress import NullProgress
-
-
-class Stop(NullProgress):
-    """Stops a run when a phase begins."""
-
-    def __init__(self, wanted):
-        self.wanted, self.migration = wanted, None
-
-    def phase(self, name, total):
-        if name == self.wanted:
-            self.migration.stop()
-
-
-def interrupt(uri, call, phase):
-    async def main():
-        stop = Stop(phase)
-        async with Migration(uri, progress=stop) as stop.migration:
-            with pytest.raises(NewbiMigrateError):
-                await call(stop.migration)
-
-    asyncio.run(main())
 
 
 def following(answer):
+    """The command that an answer proposes."""
     lines = answer.out.splitlines() + answer.err.splitlines()
     (line,) = [line for line in lines if line.lower().startswith("next: ")]
     return line[len("next: ") :]

@@ -7,6 +7,7 @@ import io
 import pytest
 from bson import ObjectId
 from fingerprints import changes, fingerprint
+from interrupting import When
 from losing import losing_the_answer_to
 from rich.console import Console
 from small_legacy import DAY, USERS, invoices, legacy_user
@@ -188,22 +189,10 @@ async def test_who_signs_up_while_finalize_drops_the_legacy_users_is_not_lost(
 # -- what goes while a run is under way ---------------------------------------------------------
 
 
-class At(NullProgress):
-    """Does something as a phase begins, once."""
-
-    def __init__(self, phase, act):
-        self._phase, self._act = phase, act
-
-    def phase(self, name, total):
-        if name == self._phase:
-            self._phase = None
-            self._act()
-
-
 @pytest.mark.parametrize("phase", ["plan users", "users"])
 async def test_somebody_who_leaves_before_their_turn_gives_nobody_a_workspace(uri, legacy, phase):
     """The run ends with 3, and the same command goes on without them, and counts them no more."""
-    leave = At(phase, lambda: legacy["Users"].delete_one({"_id": USERS[1]}))
+    leave = When(phase, lambda: legacy["Users"].delete_one({"_id": USERS[1]}))
     with pytest.raises(DatabaseMovedOnError, match="deleted from Users") as told:
         await run(uri, Migration.apply, progress=leave)
     stamped = legacy["invoices"].count_documents({"workspaceId": {"$ne": None}})
@@ -229,7 +218,7 @@ async def test_what_a_legacy_user_was_to_become_or_to_have_and_is_deleted_gives_
     legacy["user"].insert_one({"_id": person, "name": "Jeanne", **address})
     legacy["organization"].insert_one({"_id": home, "name": "Atelier", "slug": "atelier"})
     legacy["member"].insert_one({"organizationId": home, "userId": person, "role": "owner"})
-    delete = At("users", lambda: legacy[gone].delete_one({"_id": {"$in": [home, person]}}))
+    delete = When("users", lambda: legacy[gone].delete_one({"_id": {"$in": [home, person]}}))
     with pytest.raises(DatabaseMovedOnError, match=f"their {gone} .* was deleted"):
         await run(uri, Migration.apply, progress=delete)
     stamped = legacy["invoices"].count_documents({"workspaceId": {"$ne": None}})
@@ -248,7 +237,7 @@ async def test_what_comes_during_the_run_and_is_quarantined_is_counted_with_its_
 ):
     """Neither status nor validate asks for a backfill, which would only quarantine it again."""
     orphan = {"createdBy": LATE, "number": "zzz"}
-    come = At("rescan", lambda: legacy["invoices"].insert_one(orphan))
+    come = When("rescan", lambda: legacy["invoices"].insert_one(orphan))
     result = await run(uri, Migration.apply, progress=come)
     status = await run(uri, Migration.status)
     report = await run(uri, Migration.validate)
@@ -268,7 +257,7 @@ async def test_what_comes_during_the_run_and_is_refused_is_counted_with_its_coll
         [("workspaceId", 1), ("number", 1)], unique=True, partialFilterExpression=stamped
     )
     legacy["invoices"].drop_index("number_1_createdBy_1")
-    come = At("rescan", lambda: legacy["invoices"].insert_many(invoices(USERS[0], 1)))
+    come = When("rescan", lambda: legacy["invoices"].insert_many(invoices(USERS[0], 1)))
     result = await run(uri, Migration.apply, progress=come)
     status = await run(uri, Migration.status)
     found = result.collections["invoices"]

@@ -7,6 +7,7 @@ import gzip
 import pytest
 from backups import fill
 from fingerprints import changes, fingerprint
+from interrupting import When
 from little import little_legacy
 from losing import losing_the_answer_to
 
@@ -392,18 +393,6 @@ async def test_a_collection_made_anew_in_the_last_moment_stops_it(
     assert result.resumed
     assert "meanwhile" in after
     assert whole["invoices"] == after["invoices"]
-
-
-class When(NullProgress):
-    """Does something once, as a phase begins."""
-
-    def __init__(self, wanted, act):
-        self.wanted, self.act = wanted, act
-
-    def phase(self, name, total):
-        if name == self.wanted:
-            self.wanted = None
-            self.act()
 
 
 async def test_of_a_backup_that_changes_the_copy_alone_is_dropped(everything, database, backup):
