@@ -55,6 +55,7 @@ __all__ = [
     "UserDecision",
     "decide_users",
     "workspaces_after",
+    "workspaces_now",
 ]
 
 # A text, or its digest where many are kept.
@@ -522,6 +523,8 @@ def workspaces_after(
     decisions: Iterable[UserDecision],
     target: Target,
     became: Mapping[ObjectId, ObjectId] | None = None,
+    *,
+    waiting: Iterable[bytes] = (),
 ) -> Workspaces:
     """Who is who once the decisions have been carried out.
 
@@ -534,6 +537,7 @@ def workspaces_after(
         decisions: What becomes of them.
         target: What was there before.
         became: As for :func:`decide_users`.
+        waiting: The packed ids of users who have no workspace, whatever their memberships are.
     """
     decided = decisions if isinstance(decisions, Decisions) else Decisions(decisions)
     ids = legacy_ids if isinstance(legacy_ids, IdColumn) else IdColumn(legacy_ids)
@@ -561,6 +565,7 @@ def workspaces_after(
                 memberships.by_user(),
                 # Users who were migrated before, and cannot be read today, stay where they are.
                 ((i.binary, nowhere) for i in quarantined() if i not in target.users),
+                ((user, Reason.OWNER_WITHOUT_WORKSPACE) for user in waiting),
                 decided.placed(),
             )
         ),
@@ -568,6 +573,36 @@ def workspaces_after(
             chain(memberships.rows(), (user + workspace for user, workspace in decided.placed()))
         ),
     )
+
+
+def workspaces_now(
+    legacy_ids: Iterable[object],
+    decisions: Iterable[UserDecision],
+    target: Target,
+    became: Mapping[ObjectId, ObjectId] | None = None,
+) -> Workspaces:
+    """Who is who as things are, before the decisions are carried out.
+
+    An organization that a migration would create is no workspace yet, and whoever is to get one
+    has none until then: their documents belong there, and not to where they are a member today.
+
+    Args:
+        legacy_ids: The ids of all legacy users.
+        decisions: What a migration would make of them.
+        target: What is there.
+        became: As for :func:`decide_users`.
+    """
+    decided = decisions if isinstance(decisions, Decisions) else Decisions(decisions)
+    known = PackedGroups(_Groups.of(target).rows())
+    settled = Decisions(
+        d for d in decided if d.user_id is None or d.workspace in known.get(d.user_id, frozenset())
+    )
+    waiting = (
+        user
+        for user, workspace in decided.placed()
+        if ObjectId(workspace) not in known.get(ObjectId(user), frozenset())
+    )
+    return workspaces_after(legacy_ids, settled, target, became, waiting=waiting)
 
 
 def _still_aliases(

@@ -17,8 +17,8 @@ from newbi_migrate.mapping.decisions import (
     Decisions,
     decide_users,
     workspaces_after,
+    workspaces_now,
 )
-from newbi_migrate.mapping.packed import PackedGroups
 from newbi_migrate.mapping.users import FIELD_NOT_CARRIED, FOLLOWS_MEMBERSHIP, Finding, SetMissing
 from newbi_migrate.mapping.workspace import Reason, Workspaces
 from newbi_migrate.migration.planning.codes import EMAIL_REFUSED
@@ -287,17 +287,7 @@ async def _plan_users(
         for identifier in (decision.legacy_id, decision.user_id)
     }
     if documents_only:
-        # Only what has become true already: an organization a later run would create is no
-        # workspace yet.
-        known = PackedGroups(
-            m.user_id.binary + m.organization_id.binary for m in target.memberships
-        )
-        settled = Decisions(
-            d
-            for d in decisions
-            if d.user_id is None or d.workspace in known.get(d.user_id, frozenset())
-        )
-        planned.workspaces = workspaces_after(legacy_ids, settled, target, became)
+        planned.workspaces = workspaces_now(legacy_ids, decisions, target, became)
         nobody = Decisions()
         planned.findings.extend(await odd.after(target, nobody))
         planned.findings.extend(odd.no_email(()))

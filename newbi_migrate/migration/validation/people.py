@@ -20,10 +20,9 @@ from newbi_migrate.mapping.decisions import (
     LegacyKey,
     LegacyKeys,
     Outcome,
-    Target,
     UserDecision,
     decide_users,
-    workspaces_after,
+    workspaces_now,
 )
 from newbi_migrate.mapping.email import is_accepted
 from newbi_migrate.mapping.users import barred_by
@@ -159,7 +158,7 @@ class PeopleReader:
                 async for d in self._find("member", "organizationId", "userId", "role")
             ],
         )
-        return people, _workspaces(legacy.keys, decisions, target, recorded)
+        return people, workspaces_now(legacy.keys.ids, decisions, target, recorded.aliases)
 
     async def _legacy(self) -> _Legacy:
         found = _Legacy()
@@ -237,15 +236,3 @@ def _carried(legacy: _Legacy, decisions: Sequence[UserDecision]) -> dict[bytes, 
         if decision.outcome is Outcome.ALIASED and name in legacy.unverified:
             kept.pop(name, None)
     return kept
-
-
-def _workspaces(
-    keys: Sequence[LegacyKey],
-    decisions: Sequence[UserDecision],
-    target: Target,
-    recorded: Recorded,
-) -> Workspaces:
-    """Who is who now: an organization a later run would create is no workspace yet."""
-    known = {(m.user_id, m.organization_id) for m in target.memberships}
-    settled = [d for d in decisions if d.user_id is None or (d.user_id, d.workspace) in known]
-    return workspaces_after((key.id for key in keys), settled, target, recorded.aliases)

@@ -16,6 +16,7 @@ from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.rollback.results import RollbackOptions
 
 STRANGER = ObjectId("65f000000000000000000001")
+ATELIER, STUDIO = (ObjectId(f"65f1000000000000000000{n:02x}") for n in (1, 2))
 
 
 @pytest.fixture
@@ -26,6 +27,15 @@ async def migration(uri):
 
 def outcomes(plan):
     return {outcome: number for outcome, number in plan.outcomes.items() if number}
+
+
+def joins(database, identifier, user, *, role="owner"):
+    """Somebody becomes a member of an organization, which is made if it is not there."""
+    slug = str(identifier)
+    database["organization"].update_one(
+        {"_id": identifier}, {"$setOnInsert": {"name": slug, "slug": slug}}, upsert=True
+    )
+    database["member"].insert_one({"organizationId": identifier, "userId": user, "role": role})
 
 
 # -- who became whom ----------------------------------------------------------------------------
@@ -222,3 +232,52 @@ async def test_a_fill_that_the_server_refused_is_tried_again(migration, sync_dat
 
     assert (1, 0) == tuple(each.outcomes[Outcome.QUARANTINED] for each in (first, second))
     assert PICTURE == picture(sync_database, 0)
+
+
+# -- whose documents wait -------------------------------------------------------------------------
+
+
+def workspaces_of(database, user):
+    return set(database["invoices"].distinct("workspaceId", {"createdBy": user}))
+
+
+async def test_a_backfill_moves_no_document_of_whom_a_migration_gives_a_home_of_their_own(
+    migration, sync_database
+):
+    """Their organization was deleted, and they are a colleague elsewhere."""
+    sync_database["Users"].insert_many([legacy_user(0), legacy_user(1)])
+    sync_database["invoices"].insert_many(
+        [*invoices(USERS[0], 2), *invoices(USERS[1], 1, number="B1")]
+    )
+    await migration.apply()
+    own, other = organization_id(USERS[0]), organization_id(USERS[1])
+    joins(sync_database, other, USERS[0], role="member")
+    sync_database["organization"].delete_one({"_id": own})
+    sync_database["member"].delete_many({"organizationId": own})
+    sync_database["invoices"].insert_one({"createdBy": USERS[1], "number": "late"})
+    planned = (await migration.plan()).workspaces.of_user(USERS[0])
+    await migration.backfill()
+    after_backfill = workspaces_of(sync_database, USERS[0])
+    await migration.apply()
+
+    assert own == planned
+    assert {own} == after_backfill
+    assert {own} == workspaces_of(sync_database, USERS[0])
+    assert {other} == workspaces_of(sync_database, USERS[1])
+
+
+async def test_documents_of_who_could_not_be_given_a_home_wait_for_it(migration, sync_database):
+    """The server refused their organization, and validation asks for nothing else than the run."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    there(sync_database, 0)
+    sync_database["user"].insert_one({"_id": STRANGER, "email": "x@exemple.fr"})
+    joins(sync_database, ATELIER, USERS[0], role="member")
+    joins(sync_database, ATELIER, STRANGER)
+    sync_database.command("collMod", "organization", validator={"companyName": {"$exists": False}})
+    sync_database["invoices"].insert_many(invoices(USERS[0], 2))
+    await migration.apply()
+    report = await migration.validate(only=["document.*"])
+    await migration.backfill()
+
+    assert ExitCode.DONE is report.exit_code
+    assert {None} == {one.get("workspaceId") for one in sync_database["invoices"].find()}
