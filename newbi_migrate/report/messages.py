@@ -164,8 +164,8 @@ FINDINGS: Final[Mapping[str, str]] = {
         "none is made; free it."
     ),
     "changed-meanwhile": (
-        "Somebody wrote to the document meanwhile, so none of its fields was filled; fill them by "
-        "hand."
+        "Somebody wrote to the document meanwhile, so none of its fields was filled; the next "
+        "migrate fills them."
     ),
     "collection-is-a-time-series": (
         "A registered collection is a time series, whose documents cannot be updated."

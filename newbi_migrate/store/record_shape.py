@@ -114,6 +114,7 @@ class _UserLine(_Shape):
     organization_id: ObjectId | None = Field(alias="organizationId")
     outcome: str
     reason: str | None
+    unfilled: bool = False
 
 
 _RUN: Final = TypeAdapter(_Run)

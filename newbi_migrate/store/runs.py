@@ -594,6 +594,29 @@ class RunWriter:
                 comment=self._session.comment,
             )
 
+    async def note_unfilled(self, legacy_ids: Iterable[Any]) -> None:
+        """Record for which legacy users a fill was not made, so that a later run makes it.
+
+        What was noted before an interruption counts no more: all that was missing was read again.
+        """
+        run_id = self._session.run_id
+        await self._session.collection(USERS).update_many(
+            {**_lines_of(run_id), "unfilled": True},
+            {"$unset": {"unfilled": ""}},
+            comment=self._session.comment,
+        )
+        for some in chunks(legacy_ids, MAX_OPERATIONS):
+            await self._session.collection(USERS).bulk_write(
+                [
+                    UpdateOne(
+                        {"_id": {"run": run_id, "legacy": legacy_id}}, {"$set": {"unfilled": True}}
+                    )
+                    for legacy_id in some
+                ],
+                ordered=False,
+                comment=self._session.comment,
+            )
+
     async def forget_users(self, legacy_ids: Iterable[Any]) -> None:
         """Take out the lines of legacy users for whom nothing was written in the end."""
         run_id = self._session.run_id

@@ -264,6 +264,8 @@ async def _users(
     state.created.update(writer.created)
     state.filled.update(writer.filled)
     state.findings.extend(writer.findings)
+    if request.resumed or writer.unfilled:
+        await record.note_unfilled(writer.unfilled)
     for line in plan.users:
         if line.reason is not None:
             state.quarantine.add(plan.source, "_id", line.reason, [line.legacy_id])

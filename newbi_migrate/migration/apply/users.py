@@ -48,6 +48,12 @@ class UserWriter:
         source: Name of the legacy users' collection.
         journal: Journal of the run.
         identities: Those of the collections that are written to.
+
+    Attributes:
+        created: Collection to the number of documents created.
+        filled: Collection to the number of documents with filled fields.
+        findings: What was not filled, because somebody changed the document meanwhile.
+        unfilled: Ids of the legacy users whom that concerns.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class UserWriter:
         self.created: Counter[str] = Counter()
         self.filled: Counter[str] = Counter()
         self.findings: list[Finding] = []
+        self.unfilled: list[Any] = []
 
     async def write(self, plan: Plan) -> dict[Any, Reason]:
         """Write all users; return those the server refused, with the reason."""
@@ -109,6 +116,11 @@ class UserWriter:
         self.filled.update(done.filled)
         self.findings.extend(
             Finding(CHANGED_MEANWHILE, fill.collection, fill.id) for fill in done.skipped
+        )
+        self.unfilled.extend(
+            writes.decision.legacy_id
+            for writes in batch
+            if any(write in done.skipped for write in writes.writes)
         )
         found = {"writes": _entries(batch, without=done.skipped)} if done.skipped else None
         await self._journal.applied(seq, found)

@@ -106,7 +106,8 @@ async def filled_before(
     """Those of some legacy users whose documents a migration that stands has filled.
 
     A migration counts for nobody if a part of a run was taken back after it, or a restore put
-    users or organizations in place: what it filled may be gone again.
+    users or organizations in place: what it filled may be gone again. Nor does it count for
+    somebody whom it did not fill, since their document was changed just before.
 
     Args:
         database: Where.
@@ -129,7 +130,7 @@ async def filled_before(
     for run in standing:
         if run.command == "migrate" and run.number > undone:
             named = [{"run": run.run_id, "legacy": user} for user in users]
-            only = {**_MIGRATED, "_id": {"$in": named}}
+            only = {**_MIGRATED, "unfilled": {"$ne": True}, "_id": {"$in": named}}
             async for line in migrated_users(database, run.run_id, only):
                 legacy_id = line["_id"]["legacy"]
                 # Whoever had that user may have come again as another.

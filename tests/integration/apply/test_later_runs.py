@@ -7,13 +7,15 @@ from bson import ObjectId
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.choices import AliasPolicy
-from newbi_migrate.errors import ExitCode
+from newbi_migrate.errors import ExitCode, InterruptedRunError, UsageError
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.mapping.ids import organization_id
+from newbi_migrate.migration.apply.users import UserWriter
 from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.rollback.results import RollbackOptions
+from newbi_migrate.progress import NullProgress
 
 STRANGER = ObjectId("65f000000000000000000001")
 ATELIER, STUDIO = (ObjectId(f"65f1000000000000000000{n:02x}") for n in (1, 2))
@@ -36,6 +38,19 @@ def joins(database, identifier, user, *, role="owner"):
         {"_id": identifier}, {"$setOnInsert": {"name": slug, "slug": slug}}, upsert=True
     )
     database["member"].insert_one({"organizationId": identifier, "userId": user, "role": role})
+
+
+async def migrate_up_to(uri, phase):
+    """A migration that is stopped where a phase begins."""
+
+    class StopAt(NullProgress):
+        def phase(self, name, total):
+            if name == phase:
+                stopping.stop()
+
+    async with Migration(uri, progress=StopAt()) as stopping:
+        with pytest.raises(InterruptedRunError):
+            await stopping.apply()
 
 
 # -- who became whom ----------------------------------------------------------------------------
@@ -232,6 +247,67 @@ async def test_a_fill_that_the_server_refused_is_tried_again(migration, sync_dat
 
     assert (1, 0) == tuple(each.outcomes[Outcome.QUARANTINED] for each in (first, second))
     assert PICTURE == picture(sync_database, 0)
+
+
+def changed_before_its_turn(patch, collection, query, field):
+    """Somebody writes to a document between its reading and its writing."""
+    real = UserWriter._batch
+
+    async def after_a_change(self, batch):
+        collection.update_one(query, {"$set": {field: "Jeanne"}})
+        return await real(self, batch)
+
+    patch.setattr(UserWriter, "_batch", after_a_change)
+
+
+@pytest.mark.parametrize("collection", ["user", "organization"])
+async def test_a_fill_that_somebody_came_before_is_made_by_the_next_migration(
+    migration, sync_database, monkeypatch, collection
+):
+    """They changed one field between its reading and its writing; others are missing still."""
+    sync_database["Users"].insert_many([complete(0), complete(1)])
+    for n, organization in enumerate((ATELIER, STUDIO)):
+        there(sync_database, n)
+        joins(sync_database, organization, USERS[n])
+    changed = {
+        "user": ({"_id": USERS[0]}, "name"),
+        "organization": ({"_id": ATELIER}, "companyEmail"),
+    }
+    query, field = changed[collection]
+    with monkeypatch.context() as patch:
+        changed_before_its_turn(patch, sync_database[collection], query, field)
+        first = await migration.apply()
+    sync_database["user"].update_one({"_id": USERS[1]}, {"$set": {"image": ""}})
+    with pytest.raises(UsageError):
+        await migration.finalize(keep=True, dry_run=True)
+    second = await migration.apply()
+    last = await migration.plan()
+
+    assert "changed-meanwhile" in {finding.code for finding in first.findings}
+    assert ({collection: 1}, False) == (second.filled, last.pending)
+    assert "Jeanne" == sync_database[collection].find_one(query)[field]
+    assert [PICTURE, ""] == [picture(sync_database, n) for n in range(2)]
+    assert "https://atelier.fr" == sync_database["organization"].find_one(ATELIER)["website"]
+
+
+async def test_a_fill_that_the_same_run_made_after_an_interruption_is_made_once(
+    uri, sync_database, monkeypatch
+):
+    """What people emptied after the run stays empty."""
+    sync_database["Users"].insert_one(complete(0))
+    there(sync_database, 0)
+    with monkeypatch.context() as patch:
+        changed_before_its_turn(patch, sync_database["user"], {}, "name")
+        await migrate_up_to(uri, "rescan")
+    skipped = picture(sync_database, 0)
+    async with Migration(uri) as second:
+        await second.apply()
+        filled = picture(sync_database, 0)
+        sync_database["user"].update_one({}, {"$set": {"image": ""}})
+        plan = await second.plan()
+
+    assert (None, PICTURE) == (skipped, filled)
+    assert not plan.pending
 
 
 # -- whose documents wait -------------------------------------------------------------------------
