@@ -37,7 +37,7 @@ from newbi_migrate.mapping.values import date_of, flag, is_missing, legacy_flag
 from newbi_migrate.mapping.workspace import Reason
 
 _Report = Callable[..., None]
-_FillIn = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
+_FillIn = Callable[..., None]
 
 __all__ = [
     "BARRED",
@@ -121,15 +121,17 @@ class Existing:
             or Extended JSON.
         organization: The organization of their decision, if it exists.
         is_member: Whether they are a member of it.
-        filled: Whether a migration that stands has filled these documents before. What is missing
-            in them now was emptied by people since, and stays so.
+        user_filled: Whether a migration that stands has filled the user before. What is missing
+            there now was emptied by people since, and stays so.
+        organization_filled: Likewise whether it has filled an organization of theirs.
     """
 
     user: Mapping[str, Any] | None = None
     accounts: tuple[Mapping[str, Any], ...] = ()
     organization: Mapping[str, Any] | None = None
     is_member: bool = False
-    filled: bool = False
+    user_filled: bool = False
+    organization_filled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +189,12 @@ def writes_for(
     def report(code: str, collection: str, identifier: Any, path: str = "") -> None:
         findings.append(Finding(code, collection, identifier, path))
 
-    def fill(collection: str, have: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    def fill(
+        collection: str, have: Mapping[str, Any], wanted: Mapping[str, Any], *, filled: bool
+    ) -> None:
         merge, left = only_fillable(fill_missing(have, wanted), FILLABLE[collection])
         not_carried.extend(left)
-        if merge.values and not existing.filled:
+        if merge.values and not filled:
             writes.append(SetMissing(collection, have["_id"], merge.values, merge.prior))
         for path in merge.conflicts:
             report("conflict", collection, have["_id"], path)
@@ -204,7 +208,8 @@ def writes_for(
     if existing.user is None:
         writes.append(Insert("user", user))
     else:
-        fill("user", existing.user, _beside(existing.user, user, legacy))
+        wanted = _beside(existing.user, user, legacy)
+        fill("user", existing.user, wanted, filled=existing.user_filled)
     if not decision.keep_email:
         report("email-already-taken", source, decision.legacy_id, "email")
     if not decision.keep_phone:
@@ -234,7 +239,7 @@ def _about_person(
 ) -> Iterator[Finding]:
     """Who cannot sign in, who should not, and what is not carried over as it is stored."""
     there = {name: v for name, v in (existing.user or {}).items() if not is_missing(v)}
-    now = there if existing.filled else {**user, **there}
+    now = there if existing.user_filled else {**user, **there}
     email = now.get("email")
     if email is not None and not (is_normalised(email) and is_accepted(email)):
         collection = "user" if "email" in there else source
@@ -329,9 +334,10 @@ def _organization(
         return
     if existing.organization is not None:
         wanted = company_fields_missing(document, existing.organization)
-        fill("organization", existing.organization, wanted)
+        filled = existing.organization_filled
+        fill("organization", existing.organization, wanted, filled=filled)
         stored = {k: v for k, v in existing.organization.items() if not is_missing(v)}
-        result: Mapping[str, Any] = stored if existing.filled else {**wanted, **stored}
+        result: Mapping[str, Any] = stored if filled else {**wanted, **stored}
     elif decision.slug is not None:
         result = organization_document(document, user_id=user_id, slug=decision.slug, created=born)
         writes.append(Insert("organization", result))

@@ -565,7 +565,9 @@ def test_what_a_migration_filled_before_is_not_filled_again():
     """People emptied it: only what is stored is told of, and whom it contradicts."""
     user = {**USER, "email": None, "name": " ", "phoneNumber": "07"}
     organization = {**ORGANIZATION, "companyName": "Studio", "companyEmail": None}
-    existing = replace(in_place(user=user, organization=organization), filled=True)
+    existing = replace(
+        in_place(user=user, organization=organization), user_filled=True, organization_filled=True
+    )
     found = written(decision=MERGED, existing=existing, email="not an address")
 
     assert () == found.writes

@@ -201,7 +201,8 @@ class UserPlane:
                 accounts=facts.accounts.get(user_id, ()),
                 organization=None if workspace is None else facts.organizations.get(workspace),
                 is_member=workspace is not None and (workspace, user_id) in facts.members,
-                filled=decision.legacy_id in filled,
+                user_filled=(decision.legacy_id, "user") in filled,
+                organization_filled=(decision.legacy_id, "organization") in filled,
             )
         return _as_stored(writes_for(document, decision, existing, source=self._source), facts.raw)
 

@@ -102,8 +102,11 @@ async def recorded_aliases(
 
 async def filled_before(
     database: Database, runs: Iterable[RunRecord], users: Mapping[ObjectId, ObjectId]
-) -> frozenset[ObjectId]:
+) -> frozenset[tuple[ObjectId, str]]:
     """Those of some legacy users whose documents a migration that stands has filled.
+
+    Each is named with ``user``, and with ``organization`` if they had one then: who owned several
+    got none filled.
 
     A migration counts for nobody if a part of a run was taken back after it, or a restore put
     users or organizations in place: what it filled may be gone again. Nor does it count for
@@ -126,7 +129,7 @@ async def filled_before(
         ),
         default=0,
     )
-    found: set[ObjectId] = set()
+    found: set[tuple[ObjectId, str]] = set()
     for run in standing:
         if run.command == "migrate" and run.number > undone:
             named = [{"run": run.run_id, "legacy": user} for user in users]
@@ -135,7 +138,9 @@ async def filled_before(
                 legacy_id = line["_id"]["legacy"]
                 # Whoever had that user may have come again as another.
                 if line["userId"] == users[legacy_id]:
-                    found.add(legacy_id)
+                    found.add((legacy_id, "user"))
+                    if line["organizationId"] is not None:
+                        found.add((legacy_id, "organization"))
     return frozenset(found)
 
 

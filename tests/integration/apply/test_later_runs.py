@@ -310,6 +310,27 @@ async def test_a_fill_that_the_same_run_made_after_an_interruption_is_made_once(
     assert not plan.pending
 
 
+async def test_an_organization_that_no_migration_filled_is_filled_once(migration, sync_database):
+    """Its owner owned two, and so got neither filled, until one of them went."""
+    sync_database["Users"].insert_one(complete(0))
+    there(sync_database, 0)
+    joins(sync_database, ATELIER, USERS[0])
+    joins(sync_database, STUDIO, USERS[0])
+    first = await migration.apply()
+    sync_database["user"].update_one({}, {"$set": {"image": ""}})
+    sync_database["member"].delete_one({"organizationId": STUDIO})
+    sync_database["organization"].delete_one({"_id": STUDIO})
+    second = await migration.apply()
+    filled = sync_database["organization"].find_one()
+    sync_database["organization"].update_one({}, {"$set": {"website": ""}})
+    plan = await migration.plan()
+
+    assert "several-organizations-owned" in {finding.code for finding in first.findings}
+    assert {"organization": 1} == second.filled
+    assert ("Atelier 0", "https://atelier.fr") == (filled["companyName"], filled["website"])
+    assert ("", False) == (picture(sync_database, 0), plan.pending)
+
+
 # -- whose documents wait -------------------------------------------------------------------------
 
 
