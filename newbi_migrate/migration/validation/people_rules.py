@@ -157,9 +157,12 @@ class People:
     members: Sequence[MemberFact] = ()
 
     def owed(self, person: object) -> Origin:
-        """Where it comes from that somebody lacks what a migration makes."""
+        """Where it comes from that somebody lacks what a migration makes.
+
+        Where a run is there in part, they may have gone back with it.
+        """
         known = isinstance(person, ObjectId) and person in self.migrated
-        return Origin.RUN if known else Origin.PENDING
+        return Origin.RUN if known and not self.in_part else Origin.PENDING
 
 
 def check_people(people: People) -> Iterator[PeopleViolation]:
@@ -206,7 +209,7 @@ def _legacy_users(people: People) -> Iterator[PeopleViolation]:
                     decision.legacy_id,
                     "_id",
                     note,
-                    owed=Origin.PENDING if people.in_part else people.owed(decision.legacy_id),
+                    owed=people.owed(decision.legacy_id),
                 )
             continue
         pair = (decision.user_id, decision.workspace)
@@ -258,6 +261,8 @@ def _users(people: People) -> Iterator[PeopleViolation]:
     belonging = {
         member.user_id for member in people.members if isinstance(member.user_id, ObjectId)
     }
+    # A migration gives a workspace to nobody else: who left the one they had belongs nowhere.
+    awaited = {d.user_id for d in people.decisions if d.workspace is not None}
     for user in people.users:
         if not isinstance(user.id, ObjectId):
             yield PeopleViolation(rules.USER_ID_TYPE, "user", user.id, "_id")
@@ -275,6 +280,8 @@ def _users(people: People) -> Iterator[PeopleViolation]:
                 yield PeopleViolation(rules.NO_POINTERS, "user", user.id, name)
         if isinstance(user.id, ObjectId) and user.id not in belonging:
             owed = Origin.RUN if user.id in people.migrated else None
+            if owed is not None and user.id in awaited:
+                owed = people.owed(user.id)
             yield PeopleViolation(rules.USER_BELONGS, "user", user.id, "_id", owed=owed)
 
 

@@ -15,6 +15,7 @@ from newbi_migrate.migration.facade import Migration
 from newbi_migrate.migration.planning.options import MigrationOptions
 from newbi_migrate.migration.restore.run import restore_backup
 from newbi_migrate.migration.rollback.results import RollbackOptions
+from newbi_migrate.migration.validation.report import Origin
 from newbi_migrate.progress import NullProgress
 
 STRANGER = ObjectId("65f000000000000000000001")
@@ -137,6 +138,33 @@ async def test_an_alias_that_was_taken_back_is_decided_about_anew(migration, uri
             decided.append(outcomes(await other.plan()))
 
     assert [{Outcome.QUARANTINED: 1}] * 2 == decided
+
+
+# -- who went back with a part of a run ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", ["present", "aliased"])
+async def test_who_was_there_before_and_went_back_with_a_part_is_not_migrated_yet(
+    migration, sync_database, known
+):
+    """As status says, and as of somebody whom the run created; a migration settles it."""
+    if known == "aliased":
+        signed_up_anew(sync_database)
+    else:
+        sync_database["Users"].insert_one(legacy_user(0))
+        there(sync_database, 0)
+        sync_database["invoices"].insert_many(invoices(USERS[0], 2))
+    rules = ["legacy-user.*", "document.*", "user.belongs"]
+    await migration.apply()
+    await migration.rollback(options=RollbackOptions(users=(USERS[0],)))
+    status, report = await migration.status(), await migration.validate(only=rules)
+    await migration.apply()
+    again = await migration.validate(only=rules)
+
+    assert 1 == status.late_users
+    assert "user.belongs" in {result.rule for result in report.results}
+    assert {Origin.PENDING} == {result.origin for result in report.results}
+    assert (ExitCode.PENDING, ExitCode.DONE) == (report.exit_code, again.exit_code)
 
 
 # -- what was filled ----------------------------------------------------------------------------
