@@ -15,9 +15,16 @@ from newbi_migrate.documents.better_auth import TARGET_COLLECTIONS
 from newbi_migrate.mapping.decisions import Outcome
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import decode_id, id_key, id_key_of
+from newbi_migrate.store.journal import EntryKind, JournalReader
 from newbi_migrate.store.raw import element
 from newbi_migrate.store.reading import matching
-from newbi_migrate.store.runs import RunRecord, migrated_users, users_without_documents
+from newbi_migrate.store.runs import (
+    RunRecord,
+    RunState,
+    migrated_users,
+    unfinished_run,
+    users_without_documents,
+)
 
 __all__ = [
     "Unaccounted",
@@ -31,7 +38,9 @@ __all__ = [
 # Of users whom a run migrated, and whom the server did not refuse.
 _MIGRATED: Final = {"userId": {"$ne": None}, "reason": None}
 _ALIASED: Final = {
-    **_MIGRATED,
+    "userId": {"$ne": None},
+    # Where the server refused a fill or an account alone, the documents followed all the same.
+    "$or": [{"reason": None}, {"memberId": None}],
     "outcome": Outcome.ALIASED.value,
     "_id.legacy": {"$type": "objectId"},
 }
@@ -84,7 +93,8 @@ async def recorded_aliases(
 ) -> dict[ObjectId, ObjectId]:
     """Legacy users who became another user in a migration that stands, with that one.
 
-    Who went back since with a part of a run is not among them.
+    Who went back since with a part of a run is not among them. A migration that was interrupted
+    counts too, once it has begun with documents: some of theirs name that user by now.
 
     Args:
         database: Where.
@@ -95,6 +105,14 @@ async def recorded_aliases(
         DamagedRecordsError: A line is not what this tool writes.
     """
     aliases: dict[ObjectId, ObjectId] = {}
+    unfinished = unfinished_run(runs)
+    if (
+        unfinished is not None
+        and (unfinished.command, unfinished.state) == ("migrate", RunState.RUNNING)
+        and await JournalReader(database, unfinished.run_id).count(EntryKind.WINDOW)
+    ):
+        async for line in migrated_users(database, unfinished.run_id, _ALIASED):
+            aliases[line["_id"]["legacy"]] = line["userId"]
     async for line in _standing_lines(database, runs, _ALIASED, comment=comment):
         aliases.setdefault(line["_id"]["legacy"], line["userId"])
     return aliases

@@ -140,6 +140,60 @@ async def test_an_alias_that_was_taken_back_is_decided_about_anew(migration, uri
     assert [{Outcome.QUARANTINED: 1}] * 2 == decided
 
 
+async def test_an_alias_whose_documents_followed_it_stays_though_a_fill_was_refused(
+    migration, sync_database
+):
+    """Their documents name the other user by now, so they are that user."""
+    signed_up_anew(sync_database)
+    sync_database["Users"].update_one({}, {"$set": {"profile.profilePicture": PICTURE}})
+    joins(sync_database, ATELIER, STRANGER)
+    sync_database.command("collMod", "user", validator={"image": {"$exists": False}})
+    first = await migration.apply()
+    sync_database["user"].update_one({"_id": STRANGER}, {"$set": {"email": "neuve@exemple.fr"}})
+    sync_database.command("collMod", "user", validator={})
+    sync_database["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+    await migration.apply()
+
+    assert 1 == first.outcomes[Outcome.QUARANTINED]
+    assert [STRANGER] == sync_database["user"].distinct("_id")
+    assert [STRANGER] == sync_database["invoices"].distinct("createdBy")
+    assert [ATELIER] == sync_database["invoices"].distinct("workspaceId")
+    assert PICTURE == sync_database["user"].find_one()["image"]
+
+
+async def test_who_could_not_become_another_user_is_decided_about_anew(migration, sync_database):
+    """The server refused their organization, so no document of theirs names the other user."""
+    signed_up_anew(sync_database)
+    sync_database.create_collection("organization", validator={"companyName": {"$exists": False}})
+    await migration.apply()
+    sync_database["user"].update_one({"_id": STRANGER}, {"$set": {"email": "neuve@exemple.fr"}})
+    sync_database.command("collMod", "organization", validator={})
+    plan = await migration.plan()
+
+    assert [USERS[0]] == sync_database["invoices"].distinct("createdBy")
+    assert {Outcome.CREATED: 1} == outcomes(plan)
+
+
+@pytest.mark.parametrize(
+    ("phase", "people"), [("rescan", [STRANGER]), ("users", [USERS[0], STRANGER])]
+)
+async def test_who_became_another_user_before_an_interruption_stays_that_user(
+    uri, sync_database, phase, people
+):
+    """Some of their documents name that user; before the first one does, nothing is settled."""
+    signed_up_anew(sync_database)
+    await migrate_up_to(uri, phase)
+    sync_database["user"].update_one({"_id": STRANGER}, {"$set": {"email": "neuve@exemple.fr"}})
+    sync_database["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+    async with Migration(uri) as migration:
+        done = await migration.apply()
+
+    assert people == sync_database["user"].distinct("_id")
+    assert [people[0]] == sync_database["invoices"].distinct("createdBy")
+    assert [organization_id(people[0])] == sync_database["invoices"].distinct("workspaceId")
+    assert ExitCode.DONE is done.exit_code
+
+
 # -- who went back with a part of a run ----------------------------------------------------------
 
 
