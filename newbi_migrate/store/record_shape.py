@@ -95,6 +95,7 @@ class _Run(_Shape):
     )
     rollback_policy: dict[str, _Choice] | None = Field(default=None, alias="rollbackPolicy")
     rollback_session: Binary | None = Field(default=None, alias="rollbackSession")
+    part_begun: bool = Field(default=False, alias="partBegun")
     aside_dropped: bool = Field(default=False, alias="asideDropped")
     journal_entries: _Count = Field(default=0, alias="journalEntries")
     journal_dropped: bool = Field(default=False, alias="journalDropped")

@@ -141,8 +141,9 @@ class RunRecord:
     @computed_field
     @property
     def partly_rolled_back(self) -> bool:
-        """Whether a part of it was rolled back, and the rest is in place."""
-        return self.stands and bool(self.document.get("rollback"))
+        """Whether a part of it was rolled back, or began to be, and the rest is in place."""
+        begun = self.document.get("rollback") or self.document.get("partBegun")
+        return self.stands and bool(begun)
 
     @property
     def last_lease(self) -> int:
@@ -505,6 +506,13 @@ class RunWriter:
         """
         begun = {"state": RunState.ROLLING_BACK.value, "rollbackPolicy": dict(policy)}
         await self._set({**begun, **(fields or {})}, "rollbackStartedAt")
+
+    async def rolling_back_part(self) -> None:
+        """Record that a part of the run begins to be rolled back; the run stays as it is.
+
+        Whoever goes on without finishing it knows that some of the run may be gone.
+        """
+        await self._set({"partBegun": True})
 
     async def note_rollback_session(self, session_id: Binary) -> None:
         """Record in which session a rollback deletes: who goes on with it ends its transaction."""

@@ -447,7 +447,9 @@ class _RunBack:
         await record.take_over()
         if self.run.rollback_session is not None:
             await end_transaction(session, self.run.rollback_session)
-        if whole and self.run.state is not RunState.ROLLED_BACK:
+        if not whole:
+            await record.rolling_back_part()
+        elif self.run.state is not RunState.ROLLED_BACK:
             await record.rolling_back(request.policy)
         with timed(result.timings, "indexes"):
             await self.structure.inspect()

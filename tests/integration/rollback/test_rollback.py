@@ -42,7 +42,7 @@ from newbi_migrate.migration.rollback.structure import StructureRollback
 from newbi_migrate.migration.rollback.users import UserRollback
 from newbi_migrate.progress import NullProgress
 from newbi_migrate.store.raw import document_of, elements
-from newbi_migrate.store.runs import read_runs
+from newbi_migrate.store.runs import RunWriter, read_runs
 from newbi_migrate.store.session import LeasedSession
 
 KEEP = RollbackOptions(OnConflict.KEEP)
@@ -595,6 +595,54 @@ async def test_who_went_back_with_a_part_of_one_run_is_late_whatever_other_runs_
     assert ["Migrate them first: newbi-migrate migrate."] == [
         check.remedy for check in found.checks if check.id == "late-work"
     ]
+
+
+async def killed_before_its_record(uri, monkeypatch, user):
+    """A part of a rollback did all it was to do, and was killed before it recorded that."""
+
+    async def killed(*_, **__):
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "rolled_back", killed)
+        with pytest.raises(RuntimeError):
+            await rollback(uri, options=RollbackOptions(users=(user,)))
+
+
+async def test_who_went_back_with_a_part_that_was_killed_waits_for_a_migration_again(
+    uri, migrated, sync_database, monkeypatch
+):
+    """Whoever looks says so, as after a part that came to its end."""
+    await killed_before_its_record(uri, monkeypatch, USERS[0])
+    async with Migration(uri) as migration:
+        (run,) = await migration.runs()
+        late = (await migration.status()).late_users
+        before = await migration.validate(only=["legacy-user.*"])
+        await migration.apply()
+        after = await migration.validate(only=["legacy-user.*"])
+
+    assert (True, 1) == (run.partly_rolled_back, late)
+    assert (ExitCode.PENDING, ExitCode.DONE) == (before.exit_code, after.exit_code)
+
+
+async def test_what_a_part_that_was_killed_has_emptied_is_filled_by_the_next_migration(
+    uri, sync_database, monkeypatch
+):
+    """Nobody emptied it, and the end of the migration drops what says it."""
+    user = legacy_user(0)
+    user["profile"]["phone"] = "0612345678"
+    sync_database["Users"].insert_one(user)
+    there = {"_id": USERS[0], "email": user["email"]}
+    sync_database["user"].insert_one(there)
+    await migrate(uri)
+    filled = sync_database["user"].find_one(USERS[0])
+    await killed_before_its_record(uri, monkeypatch, USERS[0])
+    emptied = sync_database["user"].find_one(USERS[0])
+    await migrate(uri)
+
+    assert there == emptied
+    assert "0612345678" == filled["phoneNumber"]
+    assert filled == sync_database["user"].find_one(USERS[0])
 
 
 async def test_who_was_quarantined_before_they_went_back_with_a_part_is_late(uri, sync_database):
