@@ -576,21 +576,29 @@ async def _refuse_without_source(
     ]
     renamed = [now for number, _, now in new_names if number >= run.number]
     # Users of a collection made anew were moved to the kept ones, as refuse_taken_names asks.
-    renamed = renamed or [now for _, was, now in new_names if was == known[0]]
+    joined = names.isdisjoint((*known, *renamed))
+    if joined:
+        renamed = [now for _, was, now in new_names if was == known[0]]
     wanted = next((name for name in (*known, *renamed) if name in names), known[-1])
     if wanted not in names:
         raise UsageError(
             f"The legacy users in {wanted} are no longer there, so nothing can be taken back.",
             next_step=_put_back(database.name, known[-1], wanted),
         )
-    if run.command == "migrate":
-        here, gone = await _legacy_users(request, run, wanted, scope)
+    migration = run
+    if joined and run.command != "migrate":
+        # The kept collection is there, with the users of the last migration or without them.
+        earlier = (one for one in request.runs if one.in_place and one.number < run.number)
+        migration = next((one for one in earlier if one.command == "migrate"), run)
+    if migration.command == "migrate":
+        here, gone = await _legacy_users(request, migration, wanted, scope)
         # The application makes an empty collection anew, and deletes a user now and then.
-        moved = wanted not in renamed and await _moved_away(request, run, names)
+        expected = wanted in renamed and not joined
+        moved = not expected and await _moved_away(request, migration, names)
         if gone and (moved or not here):
             kept = kept_name(wanted)
             raise UsageError(
-                f"{gone:,} legacy users whom the run {run.run_id} migrated are no longer in "
+                f"{gone:,} legacy users whom the run {migration.run_id} migrated are no longer in "
                 f"{wanted}, so nothing can be taken back.",
                 next_step=f"If they are in {kept}, give it the name {wanted} again, and run the "
                 "same rollback again."

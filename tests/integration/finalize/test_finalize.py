@@ -727,6 +727,32 @@ async def test_users_of_a_collection_made_anew_that_nobody_moved_hold_a_rollback
     assert [] == changes(stood, held(sync_database))
 
 
+@pytest.mark.parametrize("into", ["Users", "Users_before_migration"])
+async def test_users_that_a_second_end_dropped_come_back_among_those_the_first_one_kept(
+    migrated, migration, sync_database, into
+):
+    """Whether they are copied to where the refusal says, or moved there from where they were."""
+    await migration.finalize(keep=True)
+    sync_database["Users"].insert_one(legacy_user(2))
+    await migration.apply()
+    late = list(sync_database["Users"].find())
+    await migration.finalize()
+    with pytest.raises(UsageError, match="no longer in Users_before_migration") as told:
+        await migration.rollback_all()
+    sync_database[into].insert_many(late)
+    if into == "Users":
+        with pytest.raises(UsageError, match="has made Users anew"):
+            await migration.rollback_all()
+        sync_database["Users_before_migration"].insert_many(late)
+        sync_database["Users"].drop()
+    back = await migration.rollback_all()
+    sync_database["Users"].delete_one({"_id": USERS[2]})
+
+    assert '"coll": "Users_before_migration"' in told.value.next_step
+    assert [ExitCode.DONE] * 4 == [one.exit_code for one in back]
+    assert [] == changes(migrated, held(sync_database))
+
+
 async def test_legacy_users_under_another_name_are_looked_for_there(
     migrated, migration, sync_database
 ):
