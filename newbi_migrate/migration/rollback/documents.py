@@ -255,7 +255,9 @@ class DocumentRollback:
         Raises:
             NewbiMigrateError: The session stopped it; the same call finishes it.
         """
-        earlier = {name: back.restored for name, back in self.result.documents.items()}
+        earlier = {
+            name: back.restored + back.overwritten for name, back in self.result.documents.items()
+        }
         queue: asyncio.Queue[_Window | None] = asyncio.Queue(maxsize=1)
 
         async def read() -> None:
@@ -282,7 +284,7 @@ class DocumentRollback:
             tasks.create_task(read())
             for _ in range(_WORKERS):
                 tasks.create_task(work())
-        # What an earlier attempt of the same call gave back, this one found as it was before.
+        # What an earlier attempt of the same call wrote, this one found as it was before.
         for name, number in earlier.items():
             back = self.result.documents[name]
             back.already = max(back.already - number, 0)
@@ -306,11 +308,13 @@ class DocumentRollback:
             back.restored += now.restored
             back.gone += now.gone
             changed_fields += now.changed_fields
-        self._conflicts(name, changed_fields)
+        self._list(name, changed_fields)
         if self.result.options.discards:
             for changed in chunks(changed_fields, throttle.window(max(len(changed_fields), 1))):
                 await session.turn(len(changed))
                 self._refused(name, await overwrite(session, name, changed))
+        # An attempt that ends before it has overwritten them leaves them to the next one.
+        self._count(name, changed_fields)
         session.progress.advance(window.count, name)
 
     async def windows(self) -> AsyncIterator[tuple[JournalEntry, list[JournalGroup]]]:
@@ -358,11 +362,17 @@ class DocumentRollback:
             self.result.conflicts.add(Conflict(ConflictKind.REFUSED, name, identifier, path))
 
     def _conflicts(self, name: str, changed_fields: Sequence[ChangedField]) -> None:
+        self._count(name, changed_fields)
+        self._list(name, changed_fields)
+
+    def _count(self, name: str, changed_fields: Sequence[ChangedField]) -> None:
         back, documents = self._back(name), len({id_key(found.id) for found in changed_fields})
         if self.result.options.discards:
             back.overwritten += documents
         else:
             back.kept += documents
+
+    def _list(self, name: str, changed_fields: Sequence[ChangedField]) -> None:
         for found in changed_fields:
             self.result.conflicts.add(Conflict(ConflictKind.CHANGED, name, found.id, found.field))
 

@@ -62,23 +62,21 @@ async def preview_replaced(
 async def put_replaced_back(
     session: LeasedSession,
     run: RunRecord,
-    options: RollbackOptions,
+    result: RollbackResult,
     policy: Mapping[str, Any],
-) -> RollbackResult:
+) -> None:
     """Take a restore back; the same call finishes it.
 
     Args:
         session: The leased session.
         run: The restore.
-        options: The choices.
-        policy: The same, as the record of the run keeps them.
+        result: What :func:`preview_replaced` found, before anything was renamed.
+        policy: The choices, as the record of the run keeps them.
 
     Raises:
-        UsageError: See :func:`preview_replaced`.
         DatabaseMovedOnError: Somebody made a collection of one of the names in that moment.
         NewbiMigrateError: The session stopped it.
     """
-    result = await preview_replaced(session.database, run, options)
     result.dry_run, result.written = False, True
     record = RunWriter(session)
     await record.take_over()
@@ -90,7 +88,6 @@ async def put_replaced_back(
         for one in replaced:
             await put_back(session, one)
     await record.rolled_back(result.to_record(), whole=True)
-    return result
 
 
 async def _as_it_stands(database: Database, run: RunRecord) -> Sequence[Replacement]:

@@ -351,7 +351,9 @@ class RollbackResult:
         if earlier is None:
             return
         for name, back in earlier.documents.items():
-            self.documents[name] = DocumentsBack(restored=back.restored)
+            self.documents[name] = DocumentsBack(
+                restored=back.restored, overwritten=back.overwritten
+            )
         self.deleted.update(earlier.deleted)
         self.unfilled.update(earlier.unfilled)
         self.indexes_dropped.extend(earlier.indexes_dropped)

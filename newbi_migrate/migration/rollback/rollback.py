@@ -71,7 +71,7 @@ async def rollback(
         # Nothing is there to be taken back, and nothing is written for it.
         return found
     begun: list[ObjectId] = []
-    tried: Tried = {}
+    tried = Tried()
 
     async def attempt(session: LeasedSession, runs: Sequence[RunRecord]) -> list[RollbackResult]:
         # After an error the same runs are taken back, not those before them.

@@ -11,7 +11,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bson import ObjectId
@@ -326,11 +326,14 @@ async def roll_back(
         NewbiMigrateError: The session stopped it; the same call finishes it.
     """
     if (replaced := _replaced(request)) is not None:
+        found = await preview_replaced(request.database, replaced, request.options)
+        # What an earlier attempt has renamed, this one finds in its place.
+        tried.replaced = tried.replaced or found
         of_run = session.of_run(replaced.run_id)
-        result = await put_replaced_back(of_run, replaced, request.options, request.policy)
-        return [*await left_before(request, dry_run=False), result]
+        await put_replaced_back(of_run, replaced, tried.replaced, request.policy)
+        return [*await left_before(request, dry_run=False), tried.replaced]
     looked = await _look(request)
-    if not tried and any(back.result.refused for back in looked):
+    if not tried.runs and any(back.result.refused for back in looked):
         for back in looked:
             back.result.dry_run = False
         before = await left_before(request, looked, dry_run=False)
@@ -338,8 +341,8 @@ async def roll_back(
     backs: list[_RunBack] = []
     for run, seen in zip(request.chosen, looked, strict=True):
         back = _RunBack.of(request, run, await _users_chosen(request, run))
-        back.begin_with(tried.get(run.run_id))
-        tried[run.run_id] = back
+        back.begin_with(tried.runs.get(run.run_id))
+        tried.runs[run.run_id] = back
         back.result.timings.update(seen.result.timings)
         await back.carry_out(request, session.of_run(run.run_id), backs)
         backs.append(back)
@@ -494,8 +497,17 @@ class _RunBack:
         return again is not None
 
 
-Tried = dict[ObjectId, _RunBack]
-"""For each run, what the last attempt to take it back did before an error ended it."""
+@dataclass(slots=True)
+class Tried:
+    """What attempts of one call did before an error ended them.
+
+    Attributes:
+        runs: For each run, what the last attempt to take it back did.
+        replaced: For a restore, what the first attempt was to do.
+    """
+
+    runs: dict[ObjectId, _RunBack] = field(default_factory=dict)
+    replaced: RollbackResult | None = None
 
 
 def _users_of(backs: Iterable[_RunBack]) -> list[UserRollback]:

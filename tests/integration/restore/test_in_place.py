@@ -10,6 +10,7 @@ from fingerprints import changes, fingerprint
 from interrupting import When
 from little import little_legacy
 from losing import losing_the_answer_to
+from pymongo.errors import AutoReconnect
 
 from newbi_migrate.backup.writer import backup_database
 from newbi_migrate.errors import (
@@ -93,6 +94,29 @@ async def test_taking_it_back_ends_in_the_bytes_from_before(
     assert [(aside, name)] == back.collections_renamed
     assert [(name, aside)] == [(was, now) for was, now, _ in back.put_aside]
     assert [] == changes(before, data(everything))
+
+
+async def test_a_way_back_whose_last_answer_is_lost_tells_what_it_renamed(
+    everything, uri, database, backup, monkeypatch
+):
+    """As the look beforehand did, and never that there was nothing to take back."""
+    await restore_backup(backup, database, drop=True, only=["invoices"])
+    real, failed = RunWriter.rolled_back, []
+
+    async def lost(self, document, *, whole):
+        await real(self, document, whole=whole)
+        if not failed:
+            failed.append(whole)
+            raise AutoReconnect("closed")
+
+    monkeypatch.setattr(RunWriter, "rolled_back", lost)
+    async with Migration(uri) as migration:
+        shown = await migration.rollback(dry_run=True)
+        done = await migration.rollback()
+
+    assert [True] == failed
+    assert [(ASIDE, "invoices")] == done.collections_renamed
+    assert [("invoices", ASIDE, 40)] == shown.put_aside == done.put_aside
 
 
 async def test_what_people_did_since_is_kept_when_it_is_taken_back(

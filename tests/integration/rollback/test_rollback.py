@@ -1533,6 +1533,38 @@ async def test_what_an_attempt_discarded_is_listed_once_by_the_one_that_ends(
     assert 0 == sync_database["invoices"].count_documents({"workspaceId": {"$exists": True}})
 
 
+@pytest.mark.parametrize("written", [True, False])
+async def test_what_an_attempt_overwrote_is_counted_once_by_the_one_that_ends(
+    uri, migrated, sync_database, monkeypatch, written
+):
+    """Whether the error came after it was overwritten or before."""
+    one = sync_database["invoices"].find_one()["_id"]
+    sync_database["invoices"].update_one({"_id": one}, {"$set": {"workspaceId": "autre"}})
+    real, failed = documents.overwrite, []
+
+    async def interrupted(session, name, changed):
+        if written or failed:
+            return await real(session, name, changed)
+        failed.append(name)
+        raise AutoReconnect("closed")
+
+    apply = DocumentRollback.apply
+
+    async def ended(rollback, session):
+        await apply(rollback, session)
+        if written and not failed:
+            failed.append(rollback)
+            raise AutoReconnect("closed")
+
+    monkeypatch.setattr(documents, "overwrite", interrupted)
+    monkeypatch.setattr(DocumentRollback, "apply", ended)
+    result = await rollback(uri, options=DISCARD)
+    back = result.documents["invoices"]
+
+    assert (5, 1, 0) == (back.restored, back.overwritten, back.already)
+    assert 1 == len(failed)
+
+
 async def test_a_rollback_that_tries_again_counts_what_its_first_attempt_did(
     uri, migrated, sync_database, monkeypatch
 ):
