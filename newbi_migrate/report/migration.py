@@ -154,7 +154,7 @@ def plan_document(
     )
     nothing = () if plan.writes else ("Nothing is left to write.",)
     if plan.unrecorded and not plan.writes:
-        nothing = ("Nothing is left to write; a run records what is quarantined.",)
+        nothing = ("Nothing is left to write; a run records what it decides.",)
     return Document(
         command=command,
         database=plan.database,

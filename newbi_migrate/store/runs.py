@@ -53,7 +53,7 @@ __all__ = [
     "restore_record",
     "unfinished_run",
     "unforeseen_refusals",
-    "users_without_documents",
+    "users_gone_back",
 ]
 
 USERS = "newbi_migrate_users"
@@ -395,15 +395,13 @@ async def noted_outcomes(database: Database, run_id: ObjectId, *, comment: str) 
         return Counter({found["_id"]: found["n"] async for found in cursor})
 
 
-async def users_without_documents(
-    database: Database, run_id: ObjectId, *, comment: str
-) -> set[bytes]:
-    """Keys of the legacy users whom a run migrated and whose user or organization is gone.
+async def users_gone_back(database: Database, run_id: ObjectId, *, comment: str) -> set[bytes]:
+    """Keys of the legacy users whom a run migrated and who went back with a part of it.
 
-    The lines of those who went back with a part of a run stay.
+    Their lines stay. Those whose user or organization is gone are among them.
     """
     cursor = await database[USERS].aggregate(
-        [{"$match": {**_lines_of(run_id), "userId": {"$ne": None}}}, *_WITHOUT_A_DOCUMENT],
+        [{"$match": {**_lines_of(run_id), "userId": {"$ne": None}}}, *_GONE_BACK],
         collation=SIMPLE_COLLATION,
         comment=comment,
     )
@@ -416,13 +414,21 @@ def _lookup(collection: str, field: str) -> dict[str, Any]:
     return {"$lookup": {"from": collection, "as": collection, **by_id}}
 
 
-_WITHOUT_A_DOCUMENT: Final[list[dict[str, Any]]] = [
+_GONE_BACK: Final[list[dict[str, Any]]] = [
     _lookup("user", "userId"),
     _lookup("organization", "organizationId"),
-    {"$match": {"$or": [{"user": []}, {"organization": [], "organizationId": {"$ne": None}}]}},
+    {
+        "$match": {
+            "$or": [
+                {"tookBack": True},
+                {"user": []},
+                {"organization": [], "organizationId": {"$ne": None}},
+            ]
+        }
+    },
     {"$project": {"_id": 1}},
 ]
-"""Of the lines of migrated legacy users, those whose user or organization is gone."""
+"""Of the lines of migrated legacy users, those who went back, or whose documents are gone."""
 
 
 def _lines_of(run_id: ObjectId) -> dict[str, Any]:
@@ -621,6 +627,23 @@ class RunWriter:
                     )
                     for legacy_id in some
                 ],
+                ordered=False,
+                comment=self._session.comment,
+            )
+
+    async def note_taken_back(self, runs: Iterable[RunRecord], legacy_ids: Sequence[Any]) -> None:
+        """Record of legacy users that they go back with a part of a run.
+
+        Their documents may not tell: user and organization may have been there before the run.
+
+        Args:
+            runs: All runs; what any of them noted of these users is so no more.
+            legacy_ids: The users.
+        """
+        lines = ({"run": run.run_id, "legacy": user} for run in runs for user in legacy_ids)
+        for some in chunks(lines, MAX_OPERATIONS):
+            await self._session.collection(USERS).bulk_write(
+                [UpdateOne({"_id": line}, {"$set": {"tookBack": True}}) for line in some],
                 ordered=False,
                 comment=self._session.comment,
             )

@@ -45,6 +45,7 @@ from newbi_migrate.migration.run.accounted import (
     last_migration,
     recorded_aliases,
     recorded_reasons,
+    unaccounted_users,
 )
 from newbi_migrate.progress import NullProgress, Progress
 from newbi_migrate.store.collections import CollectionInfo, views_on
@@ -194,8 +195,11 @@ async def make_plan(
         not_registered=seen.not_registered,
         workspaces=users.workspaces,
         digests=digests,
-        unrecorded=bool(quarantine)
-        and await _is_unrecorded(database, left_out, [s.summary for s in surveyed.values()]),
+        unrecorded=(
+            bool(quarantine)
+            and await _is_unrecorded(database, left_out, [s.summary for s in surveyed.values()])
+        )
+        or (not documents_only and await _went_back(database, seen.source)),
     )
 
 
@@ -227,6 +231,15 @@ async def _is_unrecorded(
     ):
         return True
     return bool(users) and not users <= (await recorded_reasons(database, runs)).keys()
+
+
+async def _went_back(database: Database, source: str) -> bool:
+    """Whether a legacy user went back with a part of a run, and no run has recorded them since."""
+    runs = await read_runs(database)
+    if not any(run.partly_rolled_back for run in runs):
+        return False
+    found = await unaccounted_users(database, source, runs, quarantined=True, comment=_COMMENT)
+    return found.number > 0
 
 
 class _Users:

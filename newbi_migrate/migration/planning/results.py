@@ -452,7 +452,8 @@ class Plan:
             their number of documents; a time series, which is not counted, to ``None``.
         workspaces: Who is who afterwards.
         digests: Digests of all that is written or quarantined, by section.
-        unrecorded: Whether users or documents are quarantined that no run has recorded so.
+        unrecorded: Whether users or documents are quarantined that no run has recorded so, or
+            a user went back with a part of a run and no run has recorded them since.
     """
 
     database: str
@@ -486,7 +487,7 @@ class Plan:
     @computed_field
     @property
     def pending(self) -> bool:
-        """Whether a run has anything left to do: to write, or to record what is quarantined."""
+        """Whether a run has anything left to do: to write, or to record what it decides."""
         return self.writes or self.unrecorded
 
     @property

@@ -77,10 +77,12 @@ class UserScope:
     """The legacy users whose documents are taken back.
 
     Attributes:
-        users: Keys of their ids.
+        legacy_ids: Their ids.
+        users: Keys of these, and of the same ids in another form.
         workspaces: Their workspaces, which nobody else shares.
     """
 
+    legacy_ids: tuple[Any, ...]
     users: frozenset[bytes]
     workspaces: frozenset[ObjectId]
 

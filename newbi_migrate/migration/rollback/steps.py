@@ -452,6 +452,8 @@ class _RunBack:
             await end_transaction(session, self.run.rollback_session)
         if not whole:
             await record.rolling_back_part()
+            if (scope := self.documents.chosen) is not None:
+                await record.note_taken_back(request.runs, scope.legacy_ids)
         elif self.run.state is not RunState.ROLLED_BACK:
             await record.rolling_back(request.policy)
         with timed(result.timings, "indexes"):
@@ -561,7 +563,8 @@ async def _users_chosen(request: RollbackRequest, of: RunRecord) -> UserScope | 
         )
     # As text an id names the same user.
     meant = {value for user in named.values() if (value := read_id(user).value) is not None}
-    return UserScope(frozenset([*named, *map(id_key, meant)]), mine)
+    users = frozenset([*named, *map(id_key, meant)])
+    return UserScope(tuple(named.values()), users, mine)
 
 
 async def _refuse_without_source(

@@ -23,7 +23,7 @@ from newbi_migrate.store.runs import (
     RunState,
     migrated_users,
     unfinished_run,
-    users_without_documents,
+    users_gone_back,
 )
 
 __all__ = [
@@ -211,7 +211,7 @@ async def _standing_lines(
             continue
         # An older run may hold a line of somebody who went back with a part of a newer one.
         if partly:
-            gone |= await users_without_documents(database, run.run_id, comment=comment)
+            gone |= await users_gone_back(database, run.run_id, comment=comment)
         async for line in migrated_users(database, run.run_id, only):
             if id_key(line["_id"]["legacy"]) not in gone:
                 yield line

@@ -221,6 +221,33 @@ async def test_who_was_there_before_and_went_back_with_a_part_is_not_migrated_ye
     assert (ExitCode.PENDING, ExitCode.DONE) == (report.exit_code, again.exit_code)
 
 
+@pytest.mark.parametrize("of", ["the only run", "the last run", "the first run"])
+async def test_an_alias_with_a_home_of_their_own_who_was_taken_back_is_decided_about_anew(
+    migration, uri, sync_database, of
+):
+    """User and organization stay, since no run made them; status counts them until a run did."""
+    signed_up_anew(sync_database)
+    home = {"_id": ObjectId(), "name": "Atelier", "slug": "atelier"}
+    sync_database["organization"].insert_one(home)
+    sync_database["member"].insert_one(
+        {"organizationId": home["_id"], "userId": STRANGER, "role": "owner"}
+    )
+    first = last = (await migration.apply()).run_id
+    if of != "the only run":
+        sync_database["Users"].insert_one(legacy_user(1))
+        last = (await migration.apply()).run_id
+    part = RollbackOptions(users=(USERS[0],))
+    await migration.rollback(first if of == "the first run" else last, options=part)
+    async with Migration(uri, options=MigrationOptions(aliases=AliasPolicy.REFUSE)) as other:
+        decided = outcomes(await other.plan())
+    late = (await migration.status()).late_users
+    await migration.apply()
+
+    assert 1 == decided[Outcome.QUARANTINED]
+    assert Outcome.ALIASED not in decided
+    assert (1, 0) == (late, (await migration.status()).late_users)
+
+
 # -- what was filled ----------------------------------------------------------------------------
 
 PICTURE = "https://exemple.fr/jeanne.png"
