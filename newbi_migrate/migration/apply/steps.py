@@ -42,6 +42,7 @@ from newbi_migrate.migration.run.recovery import created_indexes
 from newbi_migrate.migration.run.written import tally
 from newbi_migrate.progress import timed
 from newbi_migrate.store.collections import Identities, collection_names, collections
+from newbi_migrate.store.ids import id_key
 from newbi_migrate.store.indexes import Created, Refused, build_wanted
 from newbi_migrate.store.journal import EntryKind, Journal
 from newbi_migrate.store.runs import (
@@ -258,7 +259,7 @@ async def _users(
     session.progress.phase("record users", len(plan.users))
     await record.note_users(_told(session, map(_line, plan.users)))
     if request.resumed:
-        await record.forget_users(await _gone(session, plan))
+        await record.forget_users(await _gone(session, plan, journal))
     session.progress.phase("users", len(plan.users))
     failed = await writer.write(plan)
     state.created.update(writer.created)
@@ -291,14 +292,27 @@ def _told(session: LeasedSession, lines: Iterable[_Line]) -> Iterator[_Line]:
     session.progress.advance(number % _TOLD_AT_ONCE)
 
 
-async def _gone(session: LeasedSession, plan: Plan) -> list[Any]:
-    """Legacy users whom the interrupted run noted, who were deleted since and have no user."""
-    return [
-        line["_id"]["legacy"]
-        async for line in migrated_users(session.database, session.run_id)
-        if plan.users.decisions.position(line["_id"]["legacy"]) < 0
-        and line["userId"] not in plan.workspaces.users
-    ]
+async def _gone(session: LeasedSession, plan: Plan, journal: Journal) -> list[Any]:
+    """Legacy users whom the interrupted run noted, and who were deleted before it wrote for them.
+
+    Where their user is gone as well, nothing of what it wrote is left.
+    """
+    gone: list[Any] = []
+    unwritten: dict[bytes, Any] = {}
+    async for line in migrated_users(session.database, session.run_id):
+        legacy_id = line["_id"]["legacy"]
+        if plan.users.decisions.position(legacy_id) >= 0:
+            continue
+        if line["userId"] in plan.workspaces.users:
+            unwritten[id_key(legacy_id)] = legacy_id
+        else:
+            gone.append(legacy_id)
+    if unwritten:
+        async for entry in journal.entries():
+            if entry.kind is EntryKind.USERS:
+                for write in entry.writes():
+                    unwritten.pop(id_key(write.user), None)
+    return [*gone, *unwritten.values()]
 
 
 def _line(line: UserLine, failed: Reason | None = None) -> _Line:

@@ -208,6 +208,46 @@ async def test_somebody_who_leaves_before_their_turn_gives_nobody_a_workspace(ur
     assert ExitCode.DONE == report.exit_code
 
 
+@pytest.mark.parametrize("known", ["present", "an alias"])
+async def test_who_leaves_before_their_turn_is_counted_no_more_though_they_have_a_user(
+    uri, legacy, known
+):
+    """Nothing was written for them, and no validation asks for what the run did not do."""
+    own = USERS[1] if known == "present" else ObjectId()
+    address = {"email": legacy_user(1)["email"], "emailVerified": True}
+    legacy["user"].insert_one({"_id": own, "name": "Jeanne", **address})
+    leave = At("users", lambda: legacy["Users"].delete_one({"_id": USERS[1]}))
+    with pytest.raises(DatabaseMovedOnError, match="deleted from Users"):
+        await run(uri, Migration.apply, progress=leave)
+    done = await run(uri, Migration.apply)
+    report = await run(uri, Migration.validate)
+
+    assert {Outcome.CREATED: 1} == {o: n for o, n in done.outcomes.items() if n}
+    assert [USERS[0]] == legacy["newbi_migrate_users"].distinct("_id.legacy")
+    assert 0 == report.pending
+
+
+async def test_who_leaves_after_their_turn_is_counted_and_stays_who_they_became(
+    uri, legacy, monkeypatch
+):
+    """Their account was written before, and their line is what says whose it is."""
+    other = ObjectId()
+    address = {"email": legacy_user(1)["email"], "emailVerified": True}
+    legacy["user"].insert_one({"_id": other, "name": "Jeanne", **address})
+
+    def leave_and_stop():
+        legacy["Users"].delete_one({"_id": USERS[1]})
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await run(uri, Migration.apply, progress=At("documents", leave_and_stop))
+    done = await run(uri, Migration.apply)
+
+    assert {Outcome.CREATED: 1, Outcome.ALIASED: 1} == {
+        outcome: number for outcome, number in done.outcomes.items() if number
+    }
+
+
 @pytest.mark.parametrize("gone", ["user", "organization"])
 async def test_what_a_legacy_user_was_to_become_or_to_have_and_is_deleted_gives_no_workspace(
     uri, legacy, gone
