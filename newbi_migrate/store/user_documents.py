@@ -7,7 +7,7 @@ something missing, and deleted in the other order.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,12 +30,12 @@ from newbi_migrate.store.connection import DURABLE, SIMPLE_COLLATION, client_ses
 from newbi_migrate.store.faults import refuses_documents
 from newbi_migrate.store.handles import Database
 from newbi_migrate.store.ids import id_key
-from newbi_migrate.store.journal import UserWrite, digest_of_document
+from newbi_migrate.store.journal import UserWrite, digest_of_document, digests_of_fields
 from newbi_migrate.store.raw import MAX_DOCUMENT_BYTES, Element, element_at, element_of
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import precondition
 from newbi_migrate.store.undo import held_as_written, read_stored, update_back
-from newbi_migrate.store.zero_timestamps import zeros_to_set
+from newbi_migrate.store.zero_timestamps import ZERO_ALONE, with_zeros, zeros_to_set
 
 __all__ = [
     "BACKWARDS",
@@ -45,6 +45,7 @@ __all__ = [
     "WrittenUsers",
     "empty_fields",
     "presence_of",
+    "set_zeros_left",
     "take_back",
     "writing_together",
 ]
@@ -54,6 +55,7 @@ BACKWARDS: Final = TARGET_COLLECTIONS[::-1]
 
 # Seconds between attempts of a transaction that the application's own writes got in the way of.
 _CONFLICT_PAUSES: Final = (0.05, 0.1, 0.2, 0.4)
+_ZERO_DIGEST: Final = digests_of_fields(ZERO_ALONE)[1]
 _T = TypeVar("_T")
 
 
@@ -219,6 +221,24 @@ async def _set_zeros(
             zeros += [UpdateOne(one["q"], one["u"]) for one in zeros_to_set(raw)]
     if zeros:
         await leased.collection(name).bulk_write(zeros, session=session, comment=leased.comment)
+
+
+async def set_zeros_left(leased: LeasedSession, writes: Sequence[UserWrite]) -> None:
+    """Set the timestamps of zero that a process that stopped after its insert had not set yet.
+
+    Else the document would look as if somebody had changed it since.
+    """
+    created = [w for w in writes if w.inserts and _ZERO_DIGEST in w.fields.values()]
+    stored = await _documents_of(leased.database, created, leased.comment)
+    left: dict[str, list[bytes]] = defaultdict(list)
+    for write, raw in zip(created, stored, strict=True):
+        if raw is None or digest_of_document(raw) == write.digest:
+            continue
+        wanted = with_zeros(raw, {n for n, found in write.fields.items() if found == _ZERO_DIGEST})
+        if digest_of_document(wanted) == write.digest:
+            left[write.collection].append(wanted)
+    for name, documents in left.items():
+        await _set_zeros(leased, name, documents, None)
 
 
 @asynccontextmanager

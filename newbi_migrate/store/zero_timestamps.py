@@ -6,15 +6,18 @@ It leaves them alone where they are set by an update, and within subdocuments.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Any, Final
 
 from newbi_migrate.store.digest import spans, without_fields
 from newbi_migrate.store.raw import DOCUMENT, document_of, element, elements
 
-__all__ = ["equal_but_for_zeros", "zeros_to_set"]
+__all__ = ["ZERO_ALONE", "equal_but_for_zeros", "with_zeros", "zeros_to_set"]
 
 _TIMESTAMP: Final = 0x11
 _ZERO: Final = bytes(8)
+ZERO_ALONE: Final = bytes(document_of(("", _TIMESTAMP, _ZERO)).raw)
+"""A document of one field, a timestamp of zero."""
 # Whatever matches is looked at; what does not need not be taken apart.
 _PERHAPS: Final = re.compile(rb"\x11[^\0]+\0{9}")
 
@@ -37,6 +40,15 @@ def equal_but_for_zeros(stored: bytes, wanted: bytes) -> bool:
         return True
     names = _zeros(wanted) if _PERHAPS.search(wanted) else []
     return bool(names) and without_fields(stored, names) == without_fields(wanted, names)
+
+
+def with_zeros(stored: bytes, names: Container[str]) -> bytes:
+    """A stored document with zero in those of its timestamps that have some names."""
+    fields = (
+        (name, kind, _ZERO if kind == _TIMESTAMP and name in names else value)
+        for name, kind, value in elements(stored)
+    )
+    return bytes(document_of(*fields).raw)
 
 
 def _zeros(raw: bytes) -> list[str]:

@@ -30,7 +30,7 @@ from newbi_migrate.store.runs import RunRecord, RunWriter, read_runs
 from newbi_migrate.store.session import LeasedSession
 from newbi_migrate.store.stamping import holding
 from newbi_migrate.store.statements import end_transaction
-from newbi_migrate.store.user_documents import Presence, presence_of
+from newbi_migrate.store.user_documents import Presence, presence_of, set_zeros_left
 
 __all__ = [
     "created_indexes",
@@ -146,6 +146,8 @@ async def _recover(session: LeasedSession, journal: Journal, entry: JournalEntry
     elif entry.kind is EntryKind.USERS:
         if entry.session_id is not None:
             await end_transaction(session, entry.session_id)
+        else:
+            await set_zeros_left(session, entry.writes())
         await journal.recovered(entry.seq, {"writes": await _writes(session, entry)})
     elif entry.kind is EntryKind.INDEX:
         await journal.recovered(entry.seq, await _indexes(database, entry))

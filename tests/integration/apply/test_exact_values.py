@@ -11,11 +11,13 @@ from bson import ObjectId, Timestamp
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from hypothesis import HealthCheck, given, settings, strategies as st
+from pymongo.errors import AutoReconnect
 from small_legacy import USERS, legacy_user
 
 from newbi_migrate.errors import ExitCode
 from newbi_migrate.mapping.ids import organization_id
 from newbi_migrate.migration.facade import Migration
+from newbi_migrate.store import user_documents
 from newbi_migrate.store.raw import document_of, elements
 from newbi_migrate.testing.strategies import bson_values
 
@@ -152,3 +154,37 @@ async def test_a_timestamp_of_zero_is_carried_as_it_is(request, uri_name, databa
 
     assert (zero, zero) == (user["synced"], user["seen"])
     assert (ExitCode.DONE, 0) == (back.exit_code, database["user"].count_documents({}))
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_a_timestamp_of_zero_is_carried_as_it_is_though_the_connection_is_lost(
+    uri, sync_database, monkeypatch, changed
+):
+    """Between the two statements of a server without transactions; no change of others is lost."""
+    zero = Timestamp(0, 0)
+    sync_database["Users"].insert_many([legacy_user(n) for n in range(2)])
+    sync_database["Users"].update_one({"_id": USERS[0]}, {"$set": {"synced": zero}})
+    real, failed = user_documents.zeros_to_set, []
+
+    def lost(raw):
+        found = real(raw)
+        if found and not failed:
+            failed.append(raw)
+            if changed:
+                sync_database["user"].update_one({"_id": USERS[0]}, {"$set": {"name": "Léa"}})
+            raise AutoReconnect("closed")
+        return found
+
+    monkeypatch.setattr(user_documents, "zeros_to_set", lost)
+    async with Migration(uri) as migration:
+        await migration.apply()
+        user = sync_database["user"].find_one({"_id": USERS[0]})
+        back = await migration.rollback()
+
+    assert 1 == len(failed)
+    if changed:
+        assert "Léa" == user["name"]
+        assert ExitCode.ROLLBACK_CONFLICTS == back.exit_code
+    else:
+        assert zero == user["synced"]
+        assert (ExitCode.DONE, 0) == (back.exit_code, sync_database["user"].count_documents({}))
