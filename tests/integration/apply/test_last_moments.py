@@ -216,7 +216,7 @@ async def test_who_leaves_before_their_turn_is_counted_no_more_though_they_have_
     own = USERS[1] if known == "present" else ObjectId()
     address = {"email": legacy_user(1)["email"], "emailVerified": True}
     legacy["user"].insert_one({"_id": own, "name": "Jeanne", **address})
-    leave = At("users", lambda: legacy["Users"].delete_one({"_id": USERS[1]}))
+    leave = When("users", lambda: legacy["Users"].delete_one({"_id": USERS[1]}))
     with pytest.raises(DatabaseMovedOnError, match="deleted from Users"):
         await run(uri, Migration.apply, progress=leave)
     done = await run(uri, Migration.apply)
@@ -240,7 +240,7 @@ async def test_who_leaves_after_their_turn_is_counted_and_stays_who_they_became(
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        await run(uri, Migration.apply, progress=At("documents", leave_and_stop))
+        await run(uri, Migration.apply, progress=When("documents", leave_and_stop))
     done = await run(uri, Migration.apply)
 
     assert {Outcome.CREATED: 1, Outcome.ALIASED: 1} == {
