@@ -123,7 +123,7 @@ class Existing:
         is_member: Whether they are a member of it.
         user_filled: Whether a migration that stands has filled the user before. What is missing
             there now was emptied by people since, and stays so.
-        organization_filled: Likewise whether it has filled an organization of theirs.
+        organization_filled: Whether it has filled an organization of theirs before.
     """
 
     user: Mapping[str, Any] | None = None

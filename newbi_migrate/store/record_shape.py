@@ -116,6 +116,7 @@ class _UserLine(_Shape):
     outcome: str
     reason: str | None
     unfilled: bool = False
+    went_back: bool = Field(default=False, alias="wentBack")
 
 
 _RUN: Final = TypeAdapter(_Run)

@@ -420,7 +420,7 @@ _GONE_BACK: Final[list[dict[str, Any]]] = [
     {
         "$match": {
             "$or": [
-                {"tookBack": True},
+                {"wentBack": True},
                 {"user": []},
                 {"organization": [], "organizationId": {"$ne": None}},
             ]
@@ -643,7 +643,7 @@ class RunWriter:
         lines = ({"run": run.run_id, "legacy": user} for run in runs for user in legacy_ids)
         for some in chunks(lines, MAX_OPERATIONS):
             await self._session.collection(USERS).bulk_write(
-                [UpdateOne({"_id": line}, {"$set": {"tookBack": True}}) for line in some],
+                [UpdateOne({"_id": line}, {"$set": {"wentBack": True}}) for line in some],
                 ordered=False,
                 comment=self._session.comment,
             )
