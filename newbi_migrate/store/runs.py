@@ -591,7 +591,8 @@ class RunWriter:
 
         Their id stands in it once: an id alone can be nearly as large as a document may be.
         A line that decides as the one that is there does leaves it alone: it was noted before
-        an interruption, when it was known which documents had to be created for the user.
+        an interruption, when it was known which documents had to be created for the user. Not so
+        one of a user who went back since with a part of an earlier run.
         """
         run_id = self._session.run_id
         for some in chunks(lines, MAX_OPERATIONS):
@@ -665,8 +666,9 @@ def _unless_decided(line: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("userId", "organizationId", "reason")
     ]
     noted = {"$ne": [{"$type": "$outcome"}, "missing"]}
+    stands = {"$ne": ["$wentBack", True]}
     new = {"$mergeObjects": [{"_id": "$_id"}, {"$literal": dict(line)}]}
-    return {"$cond": [{"$and": [noted, *same]}, "$$ROOT", new]}
+    return {"$cond": [{"$and": [noted, stands, *same]}, "$$ROOT", new]}
 
 
 def _after(run_id: ObjectId) -> bytes:

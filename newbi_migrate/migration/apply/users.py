@@ -7,8 +7,8 @@ to something missing, and the next run completes them.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence, Set as AbstractSet
 from typing import Any
 
 import bson
@@ -114,15 +114,20 @@ class UserWriter:
             return False
         self.created.update(done.created)
         self.filled.update(done.filled)
+        # Two users may ask for the same fill, of an organization that both own: one is made.
+        skipped = {id(fill) for fill in done.skipped}
+        unmade = _not_made(batch, skipped)
         self.findings.extend(
-            Finding(CHANGED_MEANWHILE, fill.collection, fill.id) for fill in done.skipped
+            Finding(CHANGED_MEANWHILE, fill.collection, fill.id)
+            for fill in done.skipped
+            if id(fill) in unmade
         )
         self.unfilled.extend(
             writes.decision.legacy_id
             for writes in batch
-            if any(write in done.skipped for write in writes.writes)
+            if any(id(write) in unmade for write in writes.writes)
         )
-        found = {"writes": _entries(batch, without=done.skipped)} if done.skipped else None
+        found = {"writes": _entries(batch, without=skipped)} if skipped else None
         await self._journal.applied(seq, found)
         return True
 
@@ -152,6 +157,20 @@ class UserWriter:
         return stays
 
 
+def _not_made(batch: Sequence[UserWrites], skipped: AbstractSet[int]) -> AbstractSet[int]:
+    """Those of the skipped fills, by identity, that no other user of the batch made instead."""
+    fills = [write for writes in batch for write in writes.writes if isinstance(write, SetMissing)]
+    made: dict[tuple[str, Any], set[str]] = defaultdict(set)
+    for fill in fills:
+        if id(fill) not in skipped:
+            made[fill.collection, fill.id].update(fill.values)
+    return {
+        id(fill)
+        for fill in fills
+        if id(fill) in skipped and not fill.values.keys() <= made[fill.collection, fill.id]
+    }
+
+
 def _filled_bytes(writes: UserWrites) -> int:
     """Bytes of what is filled for a user; of what is created an entry holds digests alone."""
     return sum(
@@ -162,9 +181,11 @@ def _filled_bytes(writes: UserWrites) -> int:
 
 
 def _entries(
-    batch: Sequence[UserWrites], *, without: Sequence[SetMissing] = ()
+    batch: Sequence[UserWrites], *, without: AbstractSet[int] = frozenset()
 ) -> list[Mapping[str, Any]]:
     """What a rollback needs: ids and digests of inserts, values and prior values of fills.
+
+    Some fills are left out, by identity: others may be equal to them.
 
     An inserted document's content is not repeated here, since an account holds a hash; its
     digest tells whether somebody changed it since, and those of its fields tell where.
@@ -186,7 +207,7 @@ def _entries(
                         "digests": digests,
                     }
                 )
-            elif write not in without:
+            elif id(write) not in without:
                 entries.append(
                     {
                         "op": "fill",

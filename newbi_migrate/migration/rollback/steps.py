@@ -452,7 +452,9 @@ class _RunBack:
             await end_transaction(session, self.run.rollback_session)
         if not whole:
             await record.rolling_back_part()
-            if (scope := self.documents.chosen) is not None:
+            scope = self.documents.chosen
+            # Who goes back with a part of a backfill stays who a migration made of them.
+            if scope is not None and self.run.command == "migrate":
                 await record.note_taken_back(request.runs, scope.legacy_ids)
         elif self.run.state is not RunState.ROLLED_BACK:
             await record.rolling_back(request.policy)

@@ -126,7 +126,7 @@ async def filled_before(
     Each is named with ``user``, and with ``organization`` if they had one then: who owned several
     got none filled.
 
-    A migration counts for nobody if a part of a run was taken back after it, or a restore put
+    A migration counts for nobody if a part of one was taken back after it, or a restore put
     users or organizations in place: what it filled may be gone again. Nor does it count for
     somebody whom it did not fill, since their document was changed just before.
 
@@ -143,7 +143,8 @@ async def filled_before(
         (
             run.last_lease
             for run in standing
-            if run.partly_rolled_back or not run.replaced.isdisjoint(TARGET_COLLECTIONS)
+            if (run.command == "migrate" and run.partly_rolled_back)
+            or not run.replaced.isdisjoint(TARGET_COLLECTIONS)
         ),
         default=0,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bson import ObjectId
+from interrupting import When
 from small_legacy import USERS, invoices, legacy_user
 
 from newbi_migrate.choices import AliasPolicy
@@ -487,3 +488,98 @@ async def test_documents_of_who_could_not_be_given_a_home_wait_for_it(migration,
 
     assert ExitCode.DONE is report.exit_code
     assert {None} == {one.get("workspaceId") for one in sync_database["invoices"].find()}
+
+
+async def test_who_goes_back_with_a_part_of_a_backfill_stays_migrated(migration, sync_database):
+    """Only documents that came later went back."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    await migration.apply()
+    sync_database["clients"].insert_one({"_id": ObjectId(), "createdBy": USERS[0]})
+    backfill = (await migration.backfill()).run_id
+    await migration.rollback(backfill, options=RollbackOptions(users=(USERS[0],)))
+
+    assert 0 == (await migration.status()).late_users
+
+
+async def test_who_went_back_while_a_later_run_was_interrupted_counts_once_that_has_ended(
+    migration, uri, sync_database
+):
+    """It makes them again, so its own line of them is decided anew."""
+    sync_database["Users"].insert_one(legacy_user(0))
+    first = (await migration.apply()).run_id
+    sync_database["Users"].insert_one(legacy_user(1))
+    async with Migration(uri, progress=(stop := When("users", None))) as second:
+        stop.act = second.stop
+        with pytest.raises(InterruptedRunError):
+            await second.apply()
+    await migration.rollback(first, options=RollbackOptions(users=(USERS[0],)))
+    await migration.apply()
+
+    assert 0 == (await migration.status()).late_users
+    assert set(USERS[:2]) == set(sync_database["user"].distinct("_id"))
+
+
+def two_owners(database):
+    """Two partners of one company, who both own its organization already."""
+    company = {"name": "Atelier", "email": "a@exemple.fr", "website": "https://atelier.fr"}
+    for n in range(2):
+        database["Users"].insert_one(complete(n) | {"company": company})
+        there(database, n)
+        joins(database, ATELIER, USERS[n])
+
+
+async def test_what_was_filled_for_one_of_two_owners_goes_back(migration, sync_database):
+    """The fill of the other one is the same, and was not made."""
+    two_owners(sync_database)
+    before = sync_database["organization"].find_one()
+    first = await migration.apply()
+    filled = sync_database["organization"].find_one()
+    await migration.rollback()
+
+    assert 1 == first.filled["organization"]
+    assert "https://atelier.fr" == filled["website"]
+    assert before == sync_database["organization"].find_one()
+
+
+@pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.parametrize(("collection", "field"), [("user", "image"), ("organization", "website")])
+async def test_what_one_of_two_owners_emptied_stays_empty(
+    migration, sync_database, position, collection, field
+):
+    """Nobody wrote to the organization but the run, which filled it for the first of them."""
+    two_owners(sync_database)
+    first = await migration.apply()
+    which = {"_id": USERS[position] if collection == "user" else ATELIER}
+    sync_database[collection].update_one(which, {"$set": {field: ""}})
+    plan = await migration.plan()
+
+    assert "changed-meanwhile" not in {finding.code for finding in first.findings}
+    assert not plan.pending
+
+
+async def test_what_people_emptied_stays_empty_after_a_part_of_a_backfill(migration, sync_database):
+    """A backfill fills nothing, so nothing that a migration filled went back with it."""
+    sync_database["Users"].insert_many([complete(0), complete(1)])
+    await migration.apply()
+    sync_database["user"].update_one({"_id": USERS[1]}, {"$set": {"image": ""}})
+    sync_database["invoices"].insert_one({"createdBy": USERS[0], "number": "late"})
+    backfill = (await migration.backfill()).run_id
+    await migration.rollback(backfill, options=RollbackOptions(users=(USERS[0],)))
+    await migration.apply()
+
+    assert "" == picture(sync_database, 1)
+
+
+async def test_a_look_at_the_end_refuses_who_went_back_as_the_end_does(migration, sync_database):
+    """A backfill stamps their documents again, and records nobody."""
+    signed_up_anew(sync_database)
+    joins(sync_database, ATELIER, STRANGER)
+    await migration.apply()
+    await migration.rollback(options=RollbackOptions(users=(USERS[0],)))
+    await migration.backfill()
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match="not migrated"):
+            await migration.finalize(keep=True, dry_run=dry_run)
+    await migration.apply()
+
+    assert (await migration.finalize(keep=True, dry_run=True)).dry_run
