@@ -112,7 +112,8 @@ async def make_plan(
     if refusal is not None:
         raise refusal
     listener.phase("read users", None)
-    users = await _plan_users(database, seen, options, documents_only, listener)
+    runs = await read_runs(database)
+    users = await _plan_users(database, seen, runs, options, documents_only, listener)
 
     quarantine = Quarantine()
     left_out: set[bytes] = set()
@@ -197,9 +198,11 @@ async def make_plan(
         digests=digests,
         unrecorded=(
             bool(quarantine)
-            and await _is_unrecorded(database, left_out, [s.summary for s in surveyed.values()])
+            and await _is_unrecorded(
+                database, runs, left_out, [s.summary for s in surveyed.values()]
+            )
         )
-        or (not documents_only and await _went_back(database, seen.source)),
+        or (not documents_only and await _went_back(database, runs, seen.source)),
     )
 
 
@@ -220,10 +223,12 @@ async def _without_refusals(
 
 
 async def _is_unrecorded(
-    database: Database, users: AbstractSet[bytes], documents: Iterable[CollectionSummary]
+    database: Database,
+    runs: Sequence[RunRecord],
+    users: AbstractSet[bytes],
+    documents: Iterable[CollectionSummary],
 ) -> bool:
     """Whether no run has recorded some users, by their keys, or documents as quarantined."""
-    runs = await read_runs(database)
     if any(
         one.quarantined > quarantined_documents(runs, one.name)
         or one.quarantined_without > quarantined_documents(runs, one.name, without_workspace=True)
@@ -233,9 +238,8 @@ async def _is_unrecorded(
     return bool(users) and not users <= (await recorded_reasons(database, runs)).keys()
 
 
-async def _went_back(database: Database, source: str) -> bool:
+async def _went_back(database: Database, runs: Sequence[RunRecord], source: str) -> bool:
     """Whether a legacy user went back with a part of a run, and no run has recorded them since."""
-    runs = await read_runs(database)
     if not any(run.partly_rolled_back for run in runs):
         return False
     found = await unaccounted_users(database, source, runs, quarantined=True, comment=_COMMENT)
@@ -269,6 +273,7 @@ def _of_the_migration(runs: Sequence[RunRecord], options: MigrationOptions) -> M
 async def _plan_users(
     database: Database,
     seen: Survey,
+    runs: Sequence[RunRecord],
     options: MigrationOptions,
     documents_only: bool,
     progress: Progress,
@@ -277,7 +282,6 @@ async def _plan_users(
     planned = _Users()
     keys = await plane.keys()
     target, odd = await plane.target()
-    runs = await read_runs(database)
     became = await recorded_aliases(database, runs, comment=_COMMENT)
     chosen = _of_the_migration(runs, options) if documents_only else options
     decisions = Decisions(
