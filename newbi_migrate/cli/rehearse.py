@@ -114,9 +114,11 @@ def rehearse(
             # The night does not come before what failed is put right.
             no_go = any(found.failures)
             night = [] if no_go else night_commands(options, rehearsed=output)
-            opening = values.opening(identity)
-            again = after_no_go(options, output=output, opening=opening)
-            following = again if no_go else night[0]
+            following = (
+                after_no_go(options, output=output, opening=values.opening(identity))
+                if no_go
+                else night[0]
+            )
             if found.verdict is Verdict.DECIDE:
                 following = f"once a person has decided, {following}"
             document = rehearsal_document(found, night=night, next_command=following)

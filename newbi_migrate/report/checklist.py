@@ -33,16 +33,14 @@ _SMOKE: Final = ("smoke", "--url", "URL", "--email", "EMAIL")
 COMMANDS: Final[Mapping[LineId, tuple[str, ...]]] = {
     LineId.STOPPED: ("doctor",),
     LineId.BACKUP: ("backup",),
-    LineId.REHEARSED: ("rehearse",),
     LineId.PLANNED: ("plan",),
     LineId.MIGRATED: ("migrate",),
     LineId.VALIDATED: ("validate",),
     LineId.TESTED: _SMOKE,
     LineId.SIGN_IN: _SMOKE,
-    LineId.NEW_DOCUMENTS: ("backfill",),
     LineId.LEGACY: ("finalize", "--keep", "--dry-run"),
 }
-"""The command that an open line asks for; the others are a person's."""
+"""The command that begins what an open line asks for, where it is always the same one."""
 
 _LINES: Final[Mapping[LineId, tuple[str, str]]] = {
     LineId.TOOLS: ("The tools are installed", "Outils installés"),
