@@ -44,6 +44,18 @@ async def migration(uri):
         yield opened
 
 
+async def stopped_before_the_drop(migration, monkeypatch, **choices):
+    """Finalize as far as the journal is marked, and no further."""
+
+    async def stopped(*_):
+        raise InterruptedRunError("Stopped.", next_step="Go on.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "drop_collection", stopped)
+        with pytest.raises(InterruptedRunError):
+            await migration.finalize(drop_journal=True, **choices)
+
+
 def said(result):
     return repr(finalize_document(result).sections)
 
@@ -54,14 +66,7 @@ async def test_stopped_before_it_drops_the_journal_the_same_command_finishes_it(
 ):
     """Though nobody can tell any more that what is broken was broken before."""
     await migration.apply()
-
-    async def stopped(*_):
-        raise InterruptedRunError("Stopped.", next_step="Go on.")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(steps, "drop_collection", stopped)
-        with pytest.raises(InterruptedRunError):
-            await migration.finalize(keep=keep, drop_journal=True)
+    await stopped_before_the_drop(migration, monkeypatch, keep=keep)
     runs = await migration.runs()
     shown = await migration.finalize(keep=keep, drop_journal=True, dry_run=True)
     there = JOURNAL in broken_before.list_collection_names()
@@ -137,14 +142,7 @@ async def test_a_legacy_collection_made_anew_does_not_keep_the_journal_for_ever(
     """The application makes an empty one when it starts; nobody in it had to stay."""
     await migration.apply()
     await migration.finalize()
-
-    async def stopped(*_):
-        raise InterruptedRunError("Stopped.", next_step="Go on.")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(steps, "drop_collection", stopped)
-        with pytest.raises(InterruptedRunError):
-            await migration.finalize(drop_journal=True)
+    await stopped_before_the_drop(migration, monkeypatch)
     legacy.create_collection("Users")
     done = await migration.finalize(drop_journal=True)
 
